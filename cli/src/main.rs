@@ -1,0 +1,3 @@
+//! `ripcurrent`: what people run.
+
+fn main() {}

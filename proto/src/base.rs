@@ -1,0 +1,9 @@
+//! Floor 0: time, chance, identity, memory. Nothing here knows BitTorrent.
+
+pub mod bits;
+pub mod id;
+pub mod rate;
+pub mod rng;
+pub mod slab;
+pub mod time;
+pub mod timer;

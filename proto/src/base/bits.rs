@@ -1,0 +1,234 @@
+//! Sets of pieces.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+const WORD: usize = u64::BITS as usize;
+
+/// A set of indices below a fixed length, its size counted along.
+///
+/// Invariant: bits at and past `len` are zero, and `ones` is the number of set bits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bitfield {
+    words: Vec<u64>,
+    len: usize,
+    ones: usize,
+}
+
+/// Why bytes are not a bitfield of a given length (BEP 3, `bitfield`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadBitfield {
+    /// The number of bytes does not fit the number of pieces.
+    #[error("a bitfield of {got} bytes where {expected} are due")]
+    Length {
+        /// Bytes due.
+        expected: usize,
+        /// Bytes received.
+        got: usize,
+    },
+    /// A spare bit at the end is set.
+    #[error("a spare bit at the end of a bitfield is set")]
+    SpareBits,
+}
+
+impl Bitfield {
+    /// The empty set of indices below `len`.
+    #[must_use]
+    pub fn new(len: usize) -> Self {
+        Bitfield {
+            words: vec![0; len.div_ceil(WORD)],
+            len,
+            ones: 0,
+        }
+    }
+
+    /// The set of all indices below `len`.
+    #[must_use]
+    pub fn full(len: usize) -> Self {
+        let mut words = vec![u64::MAX; len.div_ceil(WORD)];
+        if let Some(last) = words.last_mut()
+            && !len.is_multiple_of(WORD)
+        {
+            *last = (1 << (len % WORD)) - 1;
+        }
+        Bitfield {
+            words,
+            len,
+            ones: len,
+        }
+    }
+
+    /// Reads a wire bitfield: the high bit of the first byte is index 0 (BEP 3).
+    ///
+    /// # Errors
+    /// If the length is wrong or a spare bit is set.
+    pub fn from_wire(bytes: &[u8], len: usize) -> Result<Self, BadBitfield> {
+        let expected = len.div_ceil(8);
+        if bytes.len() != expected {
+            return Err(BadBitfield::Length {
+                expected,
+                got: bytes.len(),
+            });
+        }
+        if let Some(last) = bytes.last()
+            && !len.is_multiple_of(8)
+            && last & (0xff >> (len % 8)) != 0
+        {
+            return Err(BadBitfield::SpareBits);
+        }
+        let mut field = Bitfield::new(len);
+        for (word, chunk) in field.words.iter_mut().zip(bytes.chunks(8)) {
+            for (at, byte) in chunk.iter().enumerate() {
+                *word |= u64::from(byte.reverse_bits()) << (8 * at);
+            }
+        }
+        field.ones = field
+            .words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum();
+        Ok(field)
+    }
+
+    /// Appends the wire form, `len.div_ceil(8)` bytes.
+    pub fn to_wire(&self, out: &mut Vec<u8>) {
+        let bytes = self.words.iter().flat_map(|word| word.to_le_bytes());
+        out.extend(bytes.take(self.len.div_ceil(8)).map(u8::reverse_bits));
+    }
+
+    /// How many indices there are, in the set or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no indices at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The size of the set.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ones
+    }
+
+    /// Whether every index is in the set.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.ones == self.len
+    }
+
+    /// Whether `index` is in the set; false past the end.
+    #[must_use]
+    pub fn contains(&self, index: usize) -> bool {
+        index < self.len && self.words[index / WORD] >> (index % WORD) & 1 == 1
+    }
+
+    /// Adds `index`; whether it was new.
+    ///
+    /// # Panics
+    /// If `index` is past the end.
+    pub fn insert(&mut self, index: usize) -> bool {
+        assert!(index < self.len, "index {index} of {}", self.len);
+        let bit = 1 << (index % WORD);
+        let new = self.words[index / WORD] & bit == 0;
+        self.words[index / WORD] |= bit;
+        self.ones += usize::from(new);
+        new
+    }
+
+    /// Takes `index` out; whether it was there.
+    pub fn remove(&mut self, index: usize) -> bool {
+        let there = self.contains(index);
+        if there {
+            self.words[index / WORD] &= !(1 << (index % WORD));
+            self.ones -= 1;
+        }
+        there
+    }
+
+    /// The indices of the set, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.words.iter().enumerate().flat_map(|(at, word)| {
+            let mut rest = *word;
+            core::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                rest &= rest - 1;
+                Some(at * WORD + bit)
+            })
+        })
+    }
+
+    /// Whether `other` has an index that this set lacks.
+    #[must_use]
+    pub fn lacks_any_of(&self, other: &Bitfield) -> bool {
+        other
+            .words
+            .iter()
+            .zip(&self.words)
+            .any(|(theirs, ours)| theirs & !ours != 0)
+    }
+}
+
+impl fmt::Debug for Bitfield {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bitfield({}/{})", self.ones, self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_form_is_high_bit_first_and_round_trips() {
+        for len in [1, 7, 8, 9, 63, 64, 65, 200] {
+            let mut field = Bitfield::new(len);
+            for index in (0..len).step_by(3) {
+                field.insert(index);
+            }
+            let mut wire = Vec::new();
+            field.to_wire(&mut wire);
+            assert_eq!(wire[0] & 0x80, 0x80);
+            assert_eq!(Bitfield::from_wire(&wire, len).unwrap(), field);
+        }
+        assert_eq!(
+            Bitfield::from_wire(&[0xc0, 0x40], 10)
+                .unwrap()
+                .iter()
+                .collect::<Vec<_>>(),
+            [0, 1, 9]
+        );
+    }
+
+    #[test]
+    fn spare_bits_and_wrong_lengths_are_refused() {
+        assert_eq!(
+            Bitfield::from_wire(&[0xff, 0x20], 10),
+            Err(BadBitfield::SpareBits)
+        );
+        let error = BadBitfield::Length {
+            expected: 2,
+            got: 1,
+        };
+        assert_eq!(Bitfield::from_wire(&[0xff], 10), Err(error));
+    }
+
+    #[test]
+    fn a_full_field_counts_and_compares() {
+        let full = Bitfield::full(130);
+        let mut wire = Vec::new();
+        full.to_wire(&mut wire);
+        assert_eq!(Bitfield::from_wire(&wire, 130).unwrap(), full);
+        let mut most = full.clone();
+        assert!(most.remove(129) && !most.remove(129));
+        assert!(most.lacks_any_of(&full) && !full.lacks_any_of(&most));
+        assert_eq!(
+            (full.is_full(), most.is_full(), most.count()),
+            (true, false, 129)
+        );
+    }
+}

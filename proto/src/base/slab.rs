@@ -1,0 +1,242 @@
+//! Memory that travels: page-aligned buffers that an intent takes with it and a completion brings
+//! back, and the pool that bounds them.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The alignment of a slab's start, in bytes: what direct I/O asks for.
+pub const PAGE: usize = 4096;
+
+/// An owned buffer whose first byte is page-aligned. Its length is how much of it is in use.
+pub struct Slab {
+    memory: Vec<u8>,
+    start: usize,
+    capacity: usize,
+    len: usize,
+}
+
+impl Slab {
+    /// A zeroed slab of `capacity` bytes, with length 0.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let memory = vec![0u8; capacity + PAGE];
+        let start = memory.as_ptr().align_offset(PAGE);
+        assert!(
+            start <= PAGE,
+            "a byte pointer can always be aligned to a page"
+        );
+        Slab {
+            memory,
+            start,
+            capacity,
+            len: 0,
+        }
+    }
+
+    /// The bytes in use.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.len]
+    }
+
+    /// The bytes in use.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
+
+    /// How many bytes are in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no bytes are in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The most bytes this slab can hold.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Sets how many bytes are in use; what they hold is whatever was there.
+    ///
+    /// # Panics
+    /// If `len` exceeds the capacity.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(
+            len <= self.capacity,
+            "a slab of {} holds no {len} bytes",
+            self.capacity
+        );
+        self.len = len;
+    }
+}
+
+impl fmt::Debug for Slab {
+    /// Neither the address nor the contents: one would not replay, the other would not fit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slab({}/{})", self.len, self.capacity)
+    }
+}
+
+/// What a slab is wanted for; downloads leave a share of the budget to uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A piece being received or checked.
+    Download,
+    /// Blocks read to be sent.
+    Upload,
+}
+
+/// All slabs of an engine. Their sizes add up to at most the budget, lent and spare together.
+///
+/// Invariant: `lent_download + lent_upload + spare <= budget`, and
+/// `lent_download <= budget - upload_share`.
+#[derive(Debug)]
+pub struct SlabPool {
+    budget: usize,
+    upload_share: usize,
+    lent_download: usize,
+    lent_upload: usize,
+    spare_bytes: usize,
+    /// Spare slabs by capacity.
+    spare: BTreeMap<usize, Vec<Slab>>,
+}
+
+impl SlabPool {
+    /// A pool of at most `budget` bytes, of which `upload_share` are kept from downloads.
+    #[must_use]
+    pub fn new(budget: usize, upload_share: usize) -> Self {
+        SlabPool {
+            budget,
+            upload_share: upload_share.min(budget),
+            lent_download: 0,
+            lent_upload: 0,
+            spare_bytes: 0,
+            spare: BTreeMap::new(),
+        }
+    }
+
+    /// Whether `take` would give a slab now.
+    #[must_use]
+    pub fn can_take(&self, capacity: usize, purpose: Purpose) -> bool {
+        let lent = self.lent_download + self.lent_upload;
+        let fits = match purpose {
+            Purpose::Download => self.lent_download + capacity <= self.budget - self.upload_share,
+            Purpose::Upload => true,
+        };
+        fits && lent + capacity <= self.budget
+    }
+
+    /// Lends a slab of `capacity` bytes, length 0, or nothing if the budget is spent.
+    pub fn take(&mut self, capacity: usize, purpose: Purpose) -> Option<Slab> {
+        if !self.can_take(capacity, purpose) {
+            return None;
+        }
+        let slab = match self.spare.get_mut(&capacity).and_then(Vec::pop) {
+            Some(mut slab) => {
+                self.spare_bytes -= capacity;
+                slab.set_len(0);
+                slab
+            }
+            None => {
+                self.make_room(capacity);
+                Slab::new(capacity)
+            }
+        };
+        *self.lent(purpose) += capacity;
+        Some(slab)
+    }
+
+    /// Takes a slab back that was lent for `purpose`.
+    pub fn give(&mut self, slab: Slab, purpose: Purpose) {
+        let capacity = slab.capacity();
+        let lent = self.lent(purpose);
+        *lent = lent
+            .checked_sub(capacity)
+            .expect("a slab is given back once, for what it was lent");
+        self.spare_bytes += capacity;
+        self.spare.entry(capacity).or_default().push(slab);
+    }
+
+    /// Returns the memory of all spare slabs to the allocator.
+    pub fn trim(&mut self) {
+        self.spare.clear();
+        self.spare_bytes = 0;
+    }
+
+    /// The most bytes of slabs there will ever be.
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        self.budget
+    }
+
+    /// Bytes lent out now.
+    #[must_use]
+    pub fn lent_bytes(&self) -> usize {
+        self.lent_download + self.lent_upload
+    }
+
+    fn lent(&mut self, purpose: Purpose) -> &mut usize {
+        match purpose {
+            Purpose::Download => &mut self.lent_download,
+            Purpose::Upload => &mut self.lent_upload,
+        }
+    }
+
+    /// Frees spare slabs of other sizes until `capacity` more bytes fit the budget.
+    fn make_room(&mut self, capacity: usize) {
+        let lent = self.lent_download + self.lent_upload;
+        while lent + self.spare_bytes + capacity > self.budget {
+            let Some(mut largest) = self.spare.last_entry() else {
+                return;
+            };
+            if largest.get_mut().pop().is_some() {
+                self.spare_bytes -= *largest.key();
+            }
+            if largest.get().is_empty() {
+                largest.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slab_starts_on_a_page() {
+        for capacity in [1, 16 * 1024, 1 << 20] {
+            let mut slab = Slab::new(capacity);
+            slab.set_len(capacity);
+            assert_eq!(slab.as_slice().as_ptr().align_offset(PAGE), 0);
+            assert_eq!(slab.as_slice().len(), capacity);
+        }
+    }
+
+    #[test]
+    fn the_pool_never_exceeds_its_budget_whatever_the_sizes() {
+        let mut pool = SlabPool::new(100 << 10, 16 << 10);
+        let downloads: Vec<_> =
+            core::iter::from_fn(|| pool.take(32 << 10, Purpose::Download)).collect();
+        assert_eq!(downloads.len(), 2, "84 KiB are for downloads");
+        let upload = pool.take(16 << 10, Purpose::Upload).unwrap();
+        for slab in downloads {
+            pool.give(slab, Purpose::Download);
+        }
+        let large = pool.take(80 << 10, Purpose::Download).unwrap();
+        assert!(pool.spare_bytes + pool.lent_bytes() <= pool.budget());
+        assert!(pool.take(16 << 10, Purpose::Upload).is_none());
+        pool.give(large, Purpose::Download);
+        pool.give(upload, Purpose::Upload);
+        assert_eq!(pool.lent_bytes(), 0);
+    }
+}

@@ -1,0 +1,396 @@
+//! The one vocabulary between the engine and the world.
+//!
+//! Buffers travel by ownership: an output takes its buffer with it, the completion brings it back,
+//! and nothing can touch it in between. Every operation completes exactly once.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::base::id::{ConnId, OpId, TorrentId};
+use crate::base::slab::Slab;
+use crate::meta::layout::{FileIndex, Layout};
+
+pub use super::command::{Command, Event};
+pub use crate::meta::layout::{FileSpan, Spans};
+
+/// What happened in the world.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A `Connect` succeeded.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Bytes arrived, in order and without a gap. The engine may change them in place; the buffer
+    /// is the host's again when `handle` returns.
+    Received {
+        /// The connection.
+        conn: ConnId,
+        /// The bytes, at least one.
+        data: &'a mut [u8],
+    },
+    /// The whole transmission in flight was handed to the network: the next one may go.
+    Sent {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The buffers of a transmission are back, sent or not. Comes once for each `Transmit`, before
+    /// or after its `Sent`, and always before `Closed`.
+    Returned {
+        /// The connection.
+        conn: ConnId,
+        /// What the `Transmit` took along.
+        transmission: Transmission,
+    },
+    /// The far end closed or the connection failed; a `Connect` that fails ends so too. Nothing
+    /// more will be received. Only the engine closes.
+    Ended {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The last word on a connection, after its `Close`: every buffer is home.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// A disk operation completed.
+    Disk(DiskDone),
+    /// A slab was hashed.
+    Hashed {
+        /// The operation.
+        op: OpId,
+        /// The slab, unchanged.
+        slab: Slab,
+        /// SHA-1 of the slab's bytes.
+        digest: [u8; 20],
+    },
+    /// A host name was looked up.
+    Resolved {
+        /// The operation.
+        op: OpId,
+        /// The addresses in the resolver's order, at least one.
+        result: Result<Vec<IpAddr>, IoError>,
+    },
+    /// The host listens for peers here.
+    Bound {
+        /// The address, its port not zero.
+        addr: SocketAddr,
+    },
+    /// Somebody wants something.
+    Command(Command),
+}
+
+/// What should be done in the world.
+#[derive(Debug)]
+pub enum Output {
+    /// For the network.
+    Net(Net),
+    /// For the disk.
+    Disk(Disk),
+    /// SHA-1 of the slab's bytes, please; answered by [`Input::Hashed`].
+    Hash {
+        /// The operation.
+        op: OpId,
+        /// What to hash, at least one byte.
+        slab: Slab,
+    },
+    /// The addresses of a host name; answered by [`Input::Resolved`].
+    Resolve {
+        /// The operation.
+        op: OpId,
+        /// The name, never a literal address.
+        host: String,
+    },
+}
+
+/// What should be done with a connection.
+#[derive(Debug)]
+pub enum Net {
+    /// Open a TCP connection; answered by `Connected` or `Ended`.
+    Connect {
+        /// Its id.
+        conn: ConnId,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Receive up to this absolute offset of the stream: monotone and idempotent. A host may
+    /// deliver somewhat more (what one receive brought), never withhold what it has.
+    Recv {
+        /// The connection.
+        conn: ConnId,
+        /// The credit, in bytes since the connection began.
+        until: u64,
+    },
+    /// Send all parts, in order. At most one is in flight for each connection.
+    Transmit {
+        /// The connection.
+        conn: ConnId,
+        /// What to send.
+        transmission: Transmission,
+    },
+    /// Cancel what is in flight, bring the buffers home and say `Closed`.
+    Close {
+        /// The connection.
+        conn: ConnId,
+    },
+}
+
+/// One part of a gathered send.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A range of the transmission's own small bytes.
+    Head {
+        /// The first byte.
+        from: u32,
+        /// The byte after the last.
+        to: u32,
+    },
+    /// A range of a slab that other transmissions may share.
+    Slab {
+        /// The slab.
+        slab: Arc<Slab>,
+        /// The first byte.
+        from: u32,
+        /// The byte after the last.
+        to: u32,
+    },
+}
+
+/// A gathered send: small encoded bytes and ranges of slabs, in order.
+#[derive(Debug, Default)]
+pub struct Transmission {
+    /// Encoded messages and headers.
+    pub head: Vec<u8>,
+    /// What to send, in order.
+    pub parts: Vec<Part>,
+}
+
+impl Transmission {
+    /// The bytes of one part.
+    #[must_use]
+    pub fn bytes<'a>(&'a self, part: &'a Part) -> &'a [u8] {
+        match part {
+            Part::Head { from, to } => &self.head[*from as usize..*to as usize],
+            Part::Slab { slab, from, to } => &slab.as_slice()[*from as usize..*to as usize],
+        }
+    }
+
+    /// How many bytes are to be sent in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| self.bytes(part).len()).sum()
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Appends what `encode` writes to the small bytes, joined to the part before where that is
+    /// small bytes too.
+    pub fn push_head(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.head.len() as u32;
+        encode(&mut self.head);
+        let end = self.head.len() as u32;
+        match self.parts.last_mut() {
+            Some(Part::Head { to, .. }) => *to = end,
+            _ if end > from => self.parts.push(Part::Head { from, to: end }),
+            _ => {}
+        }
+    }
+
+    /// Appends a range of a slab.
+    pub fn push_slab(&mut self, slab: Arc<Slab>, from: u32, to: u32) {
+        self.parts.push(Part::Slab { slab, from, to });
+    }
+
+    /// Empties it, keeping the memory of its vectors.
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.parts.clear();
+    }
+}
+
+/// Names an open storage at the disk backend: the torrent whose data it holds.
+pub type StorageId = TorrentId;
+
+/// How a storage is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To seed: nothing is created or changed, missing files are an error when read.
+    Read,
+    /// To download: folders and files are made when first written; empty files at once.
+    Write {
+        /// Whether the blocks of each file are allocated when it is made, instead of left sparse.
+        preallocate: bool,
+    },
+}
+
+/// What should be done on the disk.
+#[derive(Debug)]
+pub enum Disk {
+    /// Make the files of a torrent known under `storage`; nothing is kept open because of it.
+    Open {
+        /// The operation.
+        op: OpId,
+        /// The name all later operations use.
+        storage: StorageId,
+        /// The folder below which all files lie.
+        root: Arc<str>,
+        /// The files: relative paths that were checked and repaired.
+        layout: Arc<Layout>,
+        /// How they will be used.
+        access: Access,
+    },
+    /// Fill the slab (to its length, which is set) from the spans.
+    Read {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+        /// Where to.
+        slab: Slab,
+        /// Where from.
+        spans: Spans,
+    },
+    /// Write the slab's bytes to the spans.
+    Write {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+        /// Where from.
+        slab: Slab,
+        /// Where to.
+        spans: Spans,
+    },
+    /// Make everything written so far durable.
+    Sync {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+    },
+    /// Forget the storage, after its operations in flight; its name is then free.
+    Close {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+    },
+}
+
+/// What became of a disk operation.
+#[derive(Debug)]
+pub enum DiskDone {
+    /// An `Open` completed.
+    Opened {
+        /// The operation.
+        op: OpId,
+        /// The length of each file that is there before anything is made, by file index.
+        result: Result<Vec<Option<u64>>, DiskError>,
+    },
+    /// A `Read` completed. A file that is missing or too short is an error.
+    Read {
+        /// The operation.
+        op: OpId,
+        /// The slab.
+        slab: Slab,
+        /// Whether it holds what was asked for.
+        result: Result<(), DiskError>,
+    },
+    /// A `Write` completed, whole or not at all as far as the engine is concerned.
+    Written {
+        /// The operation.
+        op: OpId,
+        /// The slab.
+        slab: Slab,
+        /// Whether all of it was written.
+        result: Result<(), DiskError>,
+    },
+    /// A `Sync` completed.
+    Synced {
+        /// The operation.
+        op: OpId,
+        /// Whether all is durable.
+        result: Result<(), DiskError>,
+    },
+    /// A `Close` completed: no file of the storage is open any more.
+    Closed {
+        /// The operation.
+        op: OpId,
+    },
+}
+
+/// The disk's refusal, with the file it concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskError {
+    /// The file; `None` where the folder itself is meant.
+    pub file: Option<FileIndex>,
+    /// Why.
+    pub error: IoError,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The far end closed it in good order.
+    Eof,
+    /// It failed, or was never made.
+    Failed(IoError),
+}
+
+/// The world's refusal: retry or tell, never anybody's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoError {
+    /// What it means.
+    pub kind: IoErrorKind,
+    /// The system's number for it (`errno`), or 0.
+    pub code: i32,
+}
+
+/// The kinds of [`IoError`] that somebody tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IoErrorKind {
+    /// No such file, host or route.
+    #[error("not found")]
+    NotFound,
+    /// The system forbids it.
+    #[error("permission denied")]
+    Forbidden,
+    /// No room left on the device, or the quota is spent.
+    #[error("no space left on device")]
+    NoSpace,
+    /// The device is mounted read-only.
+    #[error("read-only file system")]
+    ReadOnly,
+    /// A file ends before the bytes that were to be read.
+    #[error("file too short")]
+    TooShort,
+    /// A path leads through something that is not a folder, or ends at something not a file.
+    #[error("something else is in the way")]
+    InTheWay,
+    /// Too many open files.
+    #[error("too many open files")]
+    TooManyOpen,
+    /// Nobody listens there.
+    #[error("connection refused")]
+    Refused,
+    /// The far end reset the connection.
+    #[error("connection reset")]
+    Reset,
+    /// The network or the host cannot be reached.
+    #[error("unreachable")]
+    Unreachable,
+    /// The system gave up waiting.
+    #[error("timed out")]
+    TimedOut,
+    /// Anything else; the number tells.
+    #[error("input/output error")]
+    Other,
+}

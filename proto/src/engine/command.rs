@@ -1,0 +1,274 @@
+//! What people ask of the engine and what it tells them.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use super::api::{DiskError, IoError};
+use crate::base::bits::Bitfield;
+use crate::base::id::TorrentId;
+use crate::meta::Torrent;
+
+/// What somebody wants done.
+#[derive(Debug)]
+pub enum Command {
+    /// Take up a torrent; answered by [`Event::Added`] or [`Event::Refused`].
+    Add(Add),
+    /// Tell the engine of a peer.
+    AddPeer {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The peer's listening address.
+        addr: SocketAddr,
+    },
+    /// Leave a torrent in good order; answered by [`Event::Removed`].
+    Remove {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// Leave all torrents in good order and close everything; answered by [`Event::ShutDown`].
+    ShutDown,
+}
+
+/// A torrent to take up and how.
+#[derive(Debug)]
+pub struct Add {
+    /// The host's name for it, not in use.
+    pub id: TorrentId,
+    /// What it is.
+    pub torrent: Arc<Torrent>,
+    /// The folder below which its files lie.
+    pub root: Arc<str>,
+    /// The pieces that are wanted; `None` for all.
+    pub wanted: Option<Bitfield>,
+    /// Pick pieces in their order instead of rarest first.
+    pub sequential: bool,
+    /// Whether to fetch what is missing, or only to serve what is there.
+    pub mode: Mode,
+    /// What to do about data that is there already.
+    pub check: Check,
+    /// Whether to announce to the torrent's trackers.
+    pub announce: bool,
+    /// Whether the blocks of each file are allocated when it is made.
+    pub preallocate: bool,
+}
+
+/// What a torrent was added for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Fetch what is missing and serve what is there.
+    Download,
+    /// Only serve what is there; nothing on the disk is changed.
+    Seed,
+}
+
+/// What to do about data that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Hash every piece that lies in files that are there.
+    Existing,
+    /// Believe that all data is there and right; for data made this instant.
+    Trust,
+}
+
+/// What people may want to know. Bounded: the oldest are dropped when nobody asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A torrent was taken up.
+    Added {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// A torrent was not taken up.
+    Refused {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// All data that was there has been hashed.
+    Checked {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Pieces that were right.
+        pieces: u32,
+    },
+    /// Everything wanted is on the disk, verified and durable.
+    Completed {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// A tracker answered or failed.
+    Announced {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The tracker.
+        url: String,
+        /// Peers received, or why not.
+        result: Result<usize, String>,
+    },
+    /// A peer served corrupt data or broke the protocol badly and will not be spoken to again.
+    Banned {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The peer.
+        addr: IpAddr,
+        /// Why.
+        reason: String,
+    },
+    /// A piece failed its hash.
+    Corrupt {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: u32,
+    },
+    /// The disk refused; the torrent stands still.
+    DiskFailed {
+        /// The torrent.
+        torrent: TorrentId,
+        /// What was attempted.
+        action: &'static str,
+        /// Why not.
+        error: DiskError,
+    },
+    /// A name could not be resolved.
+    NameFailed {
+        /// The name.
+        host: String,
+        /// Why.
+        error: IoError,
+    },
+    /// A torrent is gone: all of its connections, files and operations are over.
+    Removed {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// The engine is empty and idle.
+    ShutDown,
+}
+
+/// Why a torrent was not taken up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The id or one of the info-hashes is in use.
+    #[error("the torrent is there already")]
+    Duplicate,
+    /// It has no v1 info-hash.
+    #[error("a v2-only torrent cannot be transferred yet")]
+    V2Only,
+    /// A few of its pieces would fill the memory budget.
+    #[error("pieces of {piece_length} bytes do not fit a memory budget of {budget} bytes")]
+    PieceTooLarge {
+        /// The piece length in bytes.
+        piece_length: u64,
+        /// The budget in bytes.
+        budget: usize,
+    },
+    /// The engine is shutting down.
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+}
+
+/// A torrent, seen from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TorrentStats {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Pieces in all.
+    pub pieces: u32,
+    /// Pieces that are verified and written.
+    pub pieces_had: u32,
+    /// Pieces wanted and not had.
+    pub pieces_missing: u32,
+    /// Pieces hashed so far by the check at the start.
+    pub pieces_checked: u32,
+    /// Bytes of wanted pieces.
+    pub bytes_wanted: u64,
+    /// Bytes of wanted pieces that are verified and written.
+    pub bytes_had: u64,
+    /// Bytes of blocks received, wasted ones included.
+    pub downloaded: u64,
+    /// Bytes of blocks sent.
+    pub uploaded: u64,
+    /// Bytes received for nothing: duplicates, corrupt pieces, unrequested blocks.
+    pub wasted: u64,
+    /// Bytes of blocks received per second.
+    pub down_rate: u64,
+    /// Bytes of blocks sent per second.
+    pub up_rate: u64,
+    /// Connected peers.
+    pub peers: usize,
+    /// Connected peers that have everything.
+    pub seeds: usize,
+    /// Peers that unchoke us.
+    pub unchoking_us: usize,
+    /// Known addresses of peers.
+    pub known: usize,
+}
+
+/// What a torrent is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Opening its files.
+    #[default]
+    Opening,
+    /// Hashing what is there.
+    Checking,
+    /// Fetching what is missing.
+    Downloading,
+    /// Serving, with nothing wanted missing.
+    Seeding,
+    /// Standing still after the disk refused.
+    Failed,
+    /// Leaving.
+    Leaving,
+}
+
+/// One connected peer, seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Its address.
+    pub addr: SocketAddr,
+    /// Its name for itself, or its peer id.
+    pub client: Vec<u8>,
+    /// Bytes of blocks received per second.
+    pub down_rate: u64,
+    /// Bytes of blocks sent per second.
+    pub up_rate: u64,
+    /// Pieces it has.
+    pub pieces: usize,
+}
+
+impl Command {
+    /// Appends a stable encoding, for digests and recordings.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let mut number = |tag: u8, number: u32| {
+            out.push(tag);
+            out.extend_from_slice(&number.to_le_bytes());
+        };
+        match self {
+            Command::Add(add) => {
+                number(1, add.id.0);
+                out.extend_from_slice(add.root.as_bytes());
+                let flags = [add.sequential, add.announce, add.preallocate];
+                out.extend(flags.map(u8::from));
+                out.extend([add.mode as u8, add.check as u8]);
+                if let Some(wanted) = &add.wanted {
+                    wanted.to_wire(out);
+                }
+            }
+            Command::AddPeer { torrent, addr } => {
+                number(2, torrent.0);
+                match addr.ip() {
+                    IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
+                    IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+                }
+                out.extend_from_slice(&addr.port().to_le_bytes());
+            }
+            Command::Remove { torrent } => number(3, torrent.0),
+            Command::ShutDown => out.push(4),
+        }
+    }
+}
