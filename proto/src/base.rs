@@ -2,6 +2,7 @@
 
 pub mod bits;
 pub mod id;
+pub mod io;
 pub mod rate;
 pub mod rng;
 pub mod slab;

@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::api::{DiskError, IoError};
+use super::api::DiskError;
 use crate::base::bits::Bitfield;
 use crate::base::id::TorrentId;
+use crate::base::io::IoError;
 use crate::meta::Torrent;
 
 /// What somebody wants done.
