@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod api;
 pub mod base;
 pub mod drive;
 pub mod engine;

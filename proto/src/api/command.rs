@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::api::DiskError;
+use super::intent::DiskError;
 use crate::base::bits::Bitfield;
 use crate::base::id::TorrentId;
 use crate::base::io::IoError;

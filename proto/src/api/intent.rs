@@ -1,4 +1,4 @@
-//! The one vocabulary between the engine and the world.
+//! What happened, and what should be done.
 //!
 //! Buffers travel by ownership: an output takes its buffer with it, the completion brings it back,
 //! and nothing can touch it in between. Every operation completes exactly once.
@@ -10,11 +10,10 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::base::id::{ConnId, OpId, TorrentId};
 use crate::base::slab::Slab;
-use crate::meta::layout::{FileIndex, Layout};
+use crate::meta::layout::{FileIndex, Layout, Spans};
 
-pub use super::command::{Command, Event};
-pub use crate::base::io::{EndReason, IoError, IoErrorKind};
-pub use crate::meta::layout::{FileSpan, Spans};
+use super::command::Command;
+use crate::base::io::{EndReason, IoError};
 
 /// What happened in the world.
 #[derive(Debug)]
