@@ -8,11 +8,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
+use super::command::Command;
 use crate::base::id::{ConnId, OpId, TorrentId};
 use crate::base::slab::Slab;
 use crate::meta::layout::{FileIndex, Layout, Spans};
 
-use super::command::Command;
 use crate::base::io::{EndReason, IoError};
 
 /// What happened in the world.
