@@ -1,1 +1,8 @@
 //! Floor 1: formats, one file each. Bytes in, values that cannot be wrong out, and back.
+
+pub mod fast;
+pub mod handshake;
+pub mod malformed;
+pub mod message;
+
+pub use malformed::Malformed;
