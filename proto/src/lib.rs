@@ -14,4 +14,5 @@ pub mod base;
 pub mod drive;
 pub mod engine;
 pub mod meta;
+pub mod picker;
 pub mod wire;

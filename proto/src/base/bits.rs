@@ -152,14 +152,21 @@ impl Bitfield {
 
     /// The indices of the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        self.words.iter().enumerate().flat_map(|(at, word)| {
-            let mut rest = *word;
-            core::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
-                rest &= rest - 1;
-                Some(at * WORD + bit)
-            })
-        })
+        let words = self.words.iter().enumerate();
+        words.flat_map(|(at, word)| bits_of(at, *word))
+    }
+
+    /// The indices that both sets have, ascending.
+    pub fn common(&self, other: &Bitfield) -> impl Iterator<Item = usize> {
+        let words = self.words.iter().zip(&other.words).enumerate();
+        words.flat_map(|(at, (ours, theirs))| bits_of(at, ours & theirs))
+    }
+
+    /// Whether there is an index that both sets have.
+    #[must_use]
+    pub fn meets(&self, other: &Bitfield) -> bool {
+        let mut words = self.words.iter().zip(&other.words);
+        words.any(|(ours, theirs)| ours & theirs != 0)
     }
 
     /// Whether `other` has an index that this set lacks.
@@ -171,6 +178,15 @@ impl Bitfield {
             .zip(&self.words)
             .any(|(theirs, ours)| theirs & !ours != 0)
     }
+}
+
+/// The indices that word number `at` stands for, ascending.
+fn bits_of(at: usize, mut word: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(at * WORD + bit)
+    })
 }
 
 impl fmt::Debug for Bitfield {
@@ -215,6 +231,22 @@ mod tests {
             got: 1,
         };
         assert_eq!(Bitfield::from_wire(&[0xff], 10), Err(error));
+    }
+
+    #[test]
+    fn what_two_fields_share_is_found_in_every_word() {
+        let (mut some, mut others) = (Bitfield::new(200), Bitfield::new(200));
+        for index in [0, 63, 64, 199] {
+            some.insert(index);
+        }
+        for index in [1, 63, 128, 199] {
+            others.insert(index);
+        }
+        assert_eq!(some.common(&others).collect::<Vec<_>>(), [63, 199]);
+        assert!(some.meets(&others));
+        others.remove(63);
+        others.remove(199);
+        assert!(!some.meets(&others));
     }
 
     #[test]

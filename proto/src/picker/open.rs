@@ -1,0 +1,399 @@
+//! The open pieces: those with a slab, some of whose blocks are asked for or have arrived.
+//!
+//! Invariant: `index` is sorted by piece and names each open piece's slot in `table` once; `queue`
+//! holds, oldest first, the slots of those that are wanted and have a free block; all other slots of
+//! `table` are in `spare` and keep their vectors, so that opening a piece allocates nothing once as
+//! many were open before.
+
+use alloc::vec::Vec;
+
+use crate::base::id::ConnId;
+use crate::meta::layout::PieceIndex;
+
+/// The most peers that are asked for one block at a time.
+pub(super) const ASKERS_MAX: usize = 3;
+
+/// No member of the crew.
+const NOBODY: u16 = u16::MAX;
+
+/// The open pieces.
+#[derive(Debug, Default)]
+pub(super) struct OpenPieces {
+    index: Vec<(PieceIndex, u32)>,
+    table: Vec<OpenPiece>,
+    spare: Vec<u32>,
+    queue: Vec<u32>,
+    opened: u64,
+}
+
+/// An open piece.
+///
+/// Invariant: `free` blocks are neither asked for nor given, none of them below `free_from`; `given`
+/// have arrived; each member of the crew counts its own blocks.
+#[derive(Debug)]
+pub(super) struct OpenPiece {
+    piece: PieceIndex,
+    /// Which in the row of all pieces ever opened: its age.
+    serial: u64,
+    blocks: Vec<BlockState>,
+    free: u32,
+    free_from: u32,
+    given: u32,
+    crew: Vec<Member>,
+    wanted: bool,
+    queued: bool,
+    /// Whether one peer at a time may fetch it, and who that is.
+    exclusive: bool,
+    holder: Option<ConnId>,
+}
+
+/// Members of the crew that are asked for a block and that gave it. A peer may still be asked for a
+/// block that another gave: until its request is void.
+#[derive(Clone, Copy, Debug)]
+struct BlockState {
+    given_by: u16,
+    asked_of: [u16; ASKERS_MAX],
+}
+
+/// A peer that is asked for blocks of a piece or gave some; with neither, its place is free.
+#[derive(Debug)]
+struct Member {
+    conn: ConnId,
+    asked: u32,
+    given: u32,
+}
+
+impl OpenPieces {
+    pub(super) fn slot(&self, piece: PieceIndex) -> Option<u32> {
+        let at = self.position(piece).ok()?;
+        Some(self.index[at].1)
+    }
+
+    pub(super) fn get(&self, piece: PieceIndex) -> Option<&OpenPiece> {
+        self.slot(piece).map(|slot| self.at(slot))
+    }
+
+    pub(super) fn at(&self, slot: u32) -> &OpenPiece {
+        &self.table[slot as usize]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Every open piece with its slot, by index.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &OpenPiece)> {
+        self.index.iter().map(|(_, slot)| (*slot, self.at(*slot)))
+    }
+
+    /// The slots of the wanted pieces with a free block, oldest first.
+    pub(super) fn queue(&self) -> &[u32] {
+        &self.queue
+    }
+
+    /// Opens a wanted piece that is not open.
+    pub(super) fn open(&mut self, piece: PieceIndex, blocks: u32, exclusive: bool) -> u32 {
+        let slot = self.spare.pop().unwrap_or(self.table.len() as u32);
+        if slot as usize == self.table.len() {
+            self.table.push(OpenPiece::empty());
+        }
+        let at = self.position(piece).unwrap_or_else(|at| at);
+        self.index.insert(at, (piece, slot));
+        self.opened += 1;
+        let serial = self.opened;
+        self.update(slot, |open| {
+            open.piece = piece;
+            open.serial = serial;
+            open.wanted = true;
+            open.exclusive = exclusive;
+            open.blocks.resize(blocks as usize, BlockState::FREE);
+            open.reset();
+        });
+        slot
+    }
+
+    /// Closes a piece; whether it was open.
+    pub(super) fn close(&mut self, piece: PieceIndex) -> bool {
+        let Ok(at) = self.position(piece) else {
+            return false;
+        };
+        let slot = self.index[at].1;
+        self.update(slot, |open| open.wanted = false);
+        self.index.remove(at);
+        self.spare.push(slot);
+        true
+    }
+
+    /// Changes an open piece and keeps the queue right.
+    pub(super) fn update<R>(&mut self, slot: u32, change: impl FnOnce(&mut OpenPiece) -> R) -> R {
+        let open = &mut self.table[slot as usize];
+        let result = change(open);
+        let (was, is) = (open.queued, open.wanted && open.free > 0);
+        if was != is {
+            open.queued = is;
+            let serial = open.serial;
+            let older = |slot: &u32| self.table[*slot as usize].serial < serial;
+            let at = self.queue.partition_point(older);
+            if is {
+                self.queue.insert(at, slot);
+            } else {
+                self.queue.remove(at);
+            }
+        }
+        result
+    }
+
+    fn position(&self, piece: PieceIndex) -> Result<usize, usize> {
+        self.index.binary_search_by_key(&piece, |(open, _)| *open)
+    }
+
+    /// Panics unless the invariants of this file hold.
+    pub(super) fn check_invariant(&self) {
+        assert!(self.index.is_sorted_by(|one, next| one.0 < next.0));
+        assert_eq!(self.index.len() + self.spare.len(), self.table.len());
+        let age = |slot: &u32| self.at(*slot).serial;
+        assert!(self.queue.is_sorted_by(|one, next| age(one) < age(next)));
+        let mut queued = 0;
+        for (piece, slot) in &self.index {
+            let open = self.at(*slot);
+            assert_eq!(open.piece, *piece);
+            assert!(!self.spare.contains(slot));
+            assert_eq!(open.queued, open.wanted && open.free > 0);
+            assert_eq!(self.queue.contains(slot), open.queued);
+            queued += usize::from(open.queued);
+            open.check_invariant();
+        }
+        assert_eq!(self.queue.len(), queued);
+    }
+}
+
+impl OpenPiece {
+    fn empty() -> Self {
+        OpenPiece {
+            piece: PieceIndex(0),
+            serial: 0,
+            blocks: Vec::new(),
+            free: 0,
+            free_from: 0,
+            given: 0,
+            crew: Vec::new(),
+            wanted: false,
+            queued: false,
+            exclusive: false,
+            holder: None,
+        }
+    }
+
+    pub(super) fn piece(&self) -> PieceIndex {
+        self.piece
+    }
+
+    /// Whether all blocks have arrived.
+    pub(super) fn is_complete(&self) -> bool {
+        self.given as usize == self.blocks.len()
+    }
+
+    /// Whether nothing would keep `who` from taking a free block.
+    pub(super) fn admits(&self, who: ConnId) -> bool {
+        !self.exclusive || self.holder.is_none_or(|holder| holder == who)
+    }
+
+    /// Whether `who` is asked for blocks of it or gave some.
+    pub(super) fn employs(&self, who: ConnId) -> bool {
+        self.find(who).is_some()
+    }
+
+    /// Whether its one peer is asked for nothing more, though blocks are missing.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.exclusive && !self.is_complete() && self.crew.iter().all(|member| member.asked == 0)
+    }
+
+    pub(super) fn set_wanted(&mut self, wanted: bool) {
+        self.wanted = wanted;
+    }
+
+    /// From now on one peer at a time may fetch it.
+    pub(super) fn make_exclusive(&mut self) {
+        self.exclusive = true;
+    }
+
+    /// Forgets all requests and arrivals.
+    pub(super) fn reset(&mut self) {
+        self.blocks.fill(BlockState::FREE);
+        self.free = self.blocks.len() as u32;
+        self.free_from = 0;
+        self.given = 0;
+        self.crew.clear();
+        self.holder = None;
+    }
+
+    /// Asks `who`, which is admitted, for the first free block. `None` only if there is none or if
+    /// the crew is past counting.
+    pub(super) fn ask_free(&mut self, who: ConnId) -> Option<u32> {
+        let rest = self.blocks.get(self.free_from as usize..)?;
+        let at = self.free_from + rest.iter().position(|block| block.is_free())? as u32;
+        self.ask(who, at)?;
+        self.free_from = at + 1;
+        self.free -= 1;
+        if self.exclusive {
+            self.holder = Some(who);
+        }
+        Some(at)
+    }
+
+    /// The first block that is asked of exactly `askers` peers, but not of `who`.
+    pub(super) fn shared_block(&self, who: ConnId, askers: usize) -> Option<u32> {
+        if self.exclusive || !self.wanted || self.is_complete() {
+            return None;
+        }
+        let me = self.find(who).unwrap_or(NOBODY);
+        let fits = |block: &BlockState| {
+            block.given_by == NOBODY
+                && block.askers().count() == askers
+                && block.askers().all(|other| other != me)
+        };
+        self.blocks.iter().position(fits).map(|at| at as u32)
+    }
+
+    /// Asks `who` for block `at`, which fewer than [`ASKERS_MAX`] others are asked for.
+    pub(super) fn ask(&mut self, who: ConnId, at: u32) -> Option<()> {
+        let asked_of = &self.blocks[at as usize].asked_of;
+        let place = asked_of.iter().position(|asked| *asked == NOBODY)?;
+        let member = self.enlist(who)?;
+        self.blocks[at as usize].asked_of[place] = member;
+        self.crew[usize::from(member)].asked += 1;
+        Some(())
+    }
+
+    /// `who` is no longer asked for block `at`.
+    pub(super) fn release(&mut self, who: ConnId, at: u32) {
+        if !self.forget_request(who, at) {
+            return;
+        }
+        if self.holder == Some(who) && self.is_abandoned() {
+            // What this peer gave must not be mixed with what the next one gives.
+            self.reset();
+        } else if self.blocks[at as usize].is_free() {
+            self.free += 1;
+            self.free_from = self.free_from.min(at);
+        }
+    }
+
+    /// Block `at` came from `who`; whether it is new.
+    pub(super) fn arrived(&mut self, who: ConnId, at: u32) -> bool {
+        let was_free = self.blocks[at as usize].is_free();
+        self.forget_request(who, at);
+        let block = &self.blocks[at as usize];
+        if block.given_by != NOBODY || (self.exclusive && self.holder != Some(who)) {
+            return false;
+        }
+        let Some(member) = self.enlist(who) else {
+            return false;
+        };
+        self.blocks[at as usize].given_by = member;
+        self.crew[usize::from(member)].given += 1;
+        self.given += 1;
+        self.free -= u32::from(was_free);
+        true
+    }
+
+    /// Who is asked for block `at`.
+    pub(super) fn asked(&self, at: u32) -> impl Iterator<Item = ConnId> {
+        let block = self.blocks.get(at as usize);
+        let askers = block.into_iter().flat_map(BlockState::askers);
+        askers.map(|member| self.crew[usize::from(member)].conn)
+    }
+
+    /// Who gave each block that arrived, in order of the blocks.
+    pub(super) fn givers(&self) -> impl Iterator<Item = ConnId> {
+        let given = self.blocks.iter().map(|block| block.given_by);
+        given
+            .filter(|member| *member != NOBODY)
+            .map(|member| self.crew[usize::from(member)].conn)
+    }
+
+    /// Takes `who` off the askers of block `at`; whether it was one. Does not count free blocks.
+    fn forget_request(&mut self, who: ConnId, at: u32) -> bool {
+        let Some(member) = self.find(who) else {
+            return false;
+        };
+        let mut asked_of = self.blocks[at as usize].asked_of.iter_mut();
+        let Some(place) = asked_of.find(|asked| **asked == member) else {
+            return false;
+        };
+        *place = NOBODY;
+        self.crew[usize::from(member)].asked -= 1;
+        true
+    }
+
+    fn find(&self, who: ConnId) -> Option<u16> {
+        let works = |member: &Member| member.conn == who && !member.is_idle();
+        self.crew.iter().position(works).map(|at| at as u16)
+    }
+
+    /// The place of `who` in the crew; one of those that left is taken over before the crew grows.
+    fn enlist(&mut self, who: ConnId) -> Option<u16> {
+        if let Some(at) = self.find(who) {
+            return Some(at);
+        }
+        let vacant = self.crew.iter().position(Member::is_idle);
+        let at = vacant.unwrap_or(self.crew.len());
+        let place = u16::try_from(at).ok().filter(|at| *at != NOBODY)?;
+        let member = Member {
+            conn: who,
+            asked: 0,
+            given: 0,
+        };
+        match vacant {
+            Some(at) => self.crew[at] = member,
+            None => self.crew.push(member),
+        }
+        Some(place)
+    }
+
+    fn check_invariant(&self) {
+        let count = |is: fn(&BlockState) -> bool| {
+            self.blocks.iter().filter(|block| is(block)).count() as u32
+        };
+        assert_eq!(count(BlockState::is_free), self.free);
+        assert_eq!(count(|block| block.given_by != NOBODY), self.given);
+        let below = &self.blocks[..self.free_from as usize];
+        assert!(!below.iter().any(BlockState::is_free));
+        for (at, member) in (0..).zip(&self.crew) {
+            let asked = |block: &&BlockState| block.askers().any(|asker| asker == at);
+            let given = |block: &&BlockState| block.given_by == at;
+            assert_eq!(
+                self.blocks.iter().filter(asked).count() as u32,
+                member.asked
+            );
+            assert_eq!(
+                self.blocks.iter().filter(given).count() as u32,
+                member.given
+            );
+            let stranger = self.exclusive && self.holder != Some(member.conn);
+            assert!(!stranger || member.is_idle());
+        }
+    }
+}
+
+impl BlockState {
+    const FREE: BlockState = BlockState {
+        given_by: NOBODY,
+        asked_of: [NOBODY; ASKERS_MAX],
+    };
+
+    fn is_free(&self) -> bool {
+        self.given_by == NOBODY && self.askers().next().is_none()
+    }
+
+    fn askers(&self) -> impl Iterator<Item = u16> {
+        let askers = self.asked_of.into_iter();
+        askers.filter(|member| *member != NOBODY)
+    }
+}
+
+impl Member {
+    fn is_idle(&self) -> bool {
+        self.asked == 0 && self.given == 0
+    }
+}
