@@ -3,7 +3,10 @@
 pub mod bencode;
 pub mod fast;
 pub mod handshake;
+pub mod http;
 pub mod malformed;
 pub mod message;
+pub mod peer_id;
+pub mod text;
 
 pub use malformed::Malformed;

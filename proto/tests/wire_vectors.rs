@@ -11,6 +11,7 @@ use ripcurrent_proto::wire::handshake::{self, HandshakeReader, Progress};
 use ripcurrent_proto::wire::message::{
     BlockRequest, Decoder, Frame, HashRange, Message, encode_piece_header,
 };
+use ripcurrent_proto::wire::peer_id::client_name;
 use serde_json::Value;
 
 /// The number of pieces that the bitfield among the vectors is for.
@@ -173,6 +174,26 @@ fn allowed_fast_sets_of_the_vectors() {
         }
         assert_eq!(Value::from(set), vector["set"], "{vector}");
     }
+}
+
+/// The names that libtorrent gives, but for one: it takes aria2 for the ABC client.
+#[test]
+fn clients_of_the_vectors_are_named() {
+    let mut named = 0;
+    for vector in vectors("peer_ids.json") {
+        let Some(name) = vector["libtorrent_names_it"].as_str() else {
+            continue;
+        };
+        let name = if name == "ABC 2.1.36" {
+            "aria2 1.36.0"
+        } else {
+            name
+        };
+        let peer_id = unhex(&vector["peer_id_hex"]).try_into().unwrap();
+        assert_eq!(client_name(&peer_id), name, "{vector}");
+        named += 1;
+    }
+    assert_eq!(named, 18);
 }
 
 /// One message of a made-up stream, and how many bytes of payload follow it.
