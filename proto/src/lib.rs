@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod api;
 pub mod base;
+pub mod choke;
 pub mod drive;
 pub mod engine;
 pub mod meta;
