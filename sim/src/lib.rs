@@ -1,1 +1,23 @@
-//! Deterministic simulation of BitTorrent swarms.
+//! Deterministic simulation of BitTorrent swarms: the shipped protocol, under the shipped loop, in
+//! a world that this crate owns.
+//!
+//! # What is deterministic, and why
+//!
+//! The same machines and the same seed give the same inputs and outputs at the same virtual times,
+//! in any process, in debug and release:
+//!
+//! - one thread, and every clock is virtual; nothing asks the system for time or chance;
+//! - all chance comes from one seed, forked by label;
+//! - operations complete in the order in which they were woken, which is the order of the events
+//!   that woke them; nothing is picked at random among what is ready (`tokio::select!` is banned);
+//! - whatever is iterated has an order of its own: no hash map is.
+//!
+//! # Rooms
+//!
+//! The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
+//! [`names`]. The backend of this day: [`turmoil`], for up to about 100 hosts.
+
+pub mod disk;
+pub mod names;
+pub mod shaper;
+pub mod turmoil;

@@ -1,0 +1,418 @@
+//! The backend over turmoil: every host is a turmoil host with real asynchronous sockets, partial
+//! reads and writes, latency and resets, its own runtime and its own clock.
+//!
+//! Operations live in one `FuturesUnordered`; each owns its half of a socket, or its buffer, and
+//! gives it back when it is done. `reap` polls them, only [`Turmoil::wait`] awaits. `tokio::select!`
+//! is banned: it draws from a generator that nothing seeds.
+
+mod cancel;
+mod clock;
+mod net;
+mod network;
+mod window;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::task::Poll;
+
+use ::turmoil::net::{TcpListener, TcpStream};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use ripcurrent_proto::api::{
+    self, DiskDone, EndReason, Input, IoError, IoErrorKind, Net, Output, Transmission,
+};
+use ripcurrent_proto::base::id::{ConnId, OpId};
+use ripcurrent_proto::base::slab::Slab;
+use ripcurrent_proto::base::time::{Duration, Instant};
+use ripcurrent_proto::drive::{Backend, Machine};
+use sha1::{Digest, Sha1};
+
+use crate::disk::Disk;
+use crate::names::Names;
+use cancel::{Cancel, Lane};
+use clock::Clock;
+use net::{Inlet, Link, Outlet};
+use window::Windows;
+
+pub use network::{Host, Network, NetworkError, TICK};
+
+/// How long a disk operation takes.
+const DISK_LATENCY: Duration = Duration::from_millis(1);
+/// How long a hash takes.
+const HASH_LATENCY: Duration = Duration::from_millis(1);
+/// How long a name takes to be found.
+const RESOLVE_LATENCY: Duration = Duration::from_millis(20);
+/// The most bytes that one receive brings.
+const RECEIVE_BUFFER: usize = 16 * 1024;
+
+/// One host's hands.
+pub(crate) struct Turmoil {
+    clock: Clock,
+    link: Link,
+    windows: Rc<Windows>,
+    names: Rc<Names>,
+    disk: Rc<RefCell<Disk>>,
+    conns: BTreeMap<ConnId, Conn>,
+    /// Receive buffers at rest.
+    buffers: Vec<Vec<u8>>,
+    operations: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    /// What is done and not yet handed to the machine.
+    done: VecDeque<Done>,
+}
+
+/// A connection: whatever of it is not away with an operation.
+#[derive(Default)]
+struct Conn {
+    cancel: Cancel,
+    inlet: Option<Inlet>,
+    outlet: Option<Outlet>,
+    /// Operations in flight.
+    away: u8,
+    received: u64,
+    until: u64,
+    /// The machine was told of the end.
+    ended: bool,
+}
+
+/// An operation that is over, with everything it owned. A `None` in place of a result: it was
+/// stopped by a `Close`.
+enum Done {
+    Bound(SocketAddr),
+    Accepted(TcpListener, io::Result<(TcpStream, SocketAddr)>),
+    Connected(ConnId, Option<io::Result<TcpStream>>),
+    Received(ConnId, Inlet, Vec<u8>, Option<io::Result<usize>>),
+    Sent(ConnId, Outlet, Transmission, Option<io::Result<()>>),
+    Closed(ConnId),
+    Disk(DiskDone),
+    Hashed(OpId, Slab),
+    Resolved(OpId, Result<Vec<IpAddr>, IoError>),
+}
+
+impl Turmoil {
+    /// The hands of the host that is running now; it listens at `port`.
+    async fn start(host: &Host, windows: Rc<Windows>, names: Rc<Names>) -> io::Result<Self> {
+        let clock = Clock::of_this_host();
+        let any: IpAddr = match host.addr {
+            IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let listener = TcpListener::bind((any, host.port)).await?;
+        let backend = Turmoil {
+            clock,
+            link: Link::new(clock, host.up, host.down),
+            windows,
+            names,
+            disk: Rc::new(RefCell::new(Disk::new(host.files.clone()))),
+            conns: BTreeMap::new(),
+            buffers: Vec::new(),
+            operations: FuturesUnordered::new(),
+            done: VecDeque::from([Done::Bound(SocketAddr::new(host.addr, host.port))]),
+        };
+        backend.listen(listener);
+        Ok(backend)
+    }
+
+    /// Waits for the next thing to happen, at most until `deadline`.
+    async fn wait(&mut self, deadline: Option<Instant>) {
+        if !self.done.is_empty() {
+            return;
+        }
+        let clock = self.clock;
+        let mut alarm = std::pin::pin!(async move {
+            match deadline {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        });
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(Some(done)) = self.operations.poll_next_unpin(context) {
+                self.done.push_back(done);
+                return Poll::Ready(());
+            }
+            alarm.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    /// What is done next, without waiting.
+    fn next_done(&mut self) -> Option<Done> {
+        let queued = self.done.pop_front();
+        queued.or_else(|| self.operations.next().now_or_never().flatten())
+    }
+
+    fn deliver<M: Machine>(&mut self, machine: &mut M, done: Done) {
+        let now = self.now();
+        match done {
+            Done::Bound(addr) => machine.handle(now, Input::Bound { addr }),
+            Done::Accepted(listener, accepted) => {
+                self.listen(listener);
+                if let Ok((stream, from)) = accepted
+                    && let Some(conn) = machine.accept(now, from)
+                {
+                    self.conns.insert(conn, Conn::default());
+                    self.attach(conn, stream);
+                }
+            }
+            Done::Connected(conn, stream) => self.on_connected(machine, conn, stream),
+            Done::Received(conn, inlet, buffer, result) => {
+                self.on_received(machine, conn, inlet, buffer, result);
+            }
+            Done::Sent(conn, outlet, transmission, result) => {
+                self.on_sent(machine, conn, outlet, transmission, result);
+            }
+            Done::Closed(conn) => machine.handle(now, Input::Closed { conn }),
+            Done::Disk(done) => machine.handle(now, Input::Disk(done)),
+            Done::Hashed(op, slab) => {
+                let digest = Sha1::digest(slab.as_slice()).into();
+                machine.handle(now, Input::Hashed { op, slab, digest });
+            }
+            Done::Resolved(op, result) => machine.handle(now, Input::Resolved { op, result }),
+        }
+    }
+}
+
+/// Connections.
+impl Turmoil {
+    fn listen(&self, listener: TcpListener) {
+        let accept = async move {
+            let accepted = listener.accept().await;
+            Done::Accepted(listener, accepted)
+        };
+        self.operations.push(accept.boxed_local());
+    }
+
+    fn carry_net(&mut self, net: Net) {
+        match net {
+            Net::Connect { conn, to } => {
+                let entry = Conn::default();
+                let cancel = entry.cancel.clone();
+                let connect = async move {
+                    let made = cancel.unless(Lane::In, TcpStream::connect(to)).await;
+                    Done::Connected(conn, made)
+                };
+                self.conns.insert(conn, Conn { away: 1, ..entry });
+                self.operations.push(connect.boxed_local());
+            }
+            Net::Recv { conn, until } => {
+                if let Some(entry) = self.conns.get_mut(&conn) {
+                    entry.until = entry.until.max(until);
+                }
+                self.receive(conn);
+            }
+            Net::Transmit { conn, transmission } => self.transmit(conn, transmission),
+            Net::Close { conn } => {
+                let Some(entry) = self.conns.get_mut(&conn) else {
+                    return;
+                };
+                entry.cancel.set();
+                self.close_if_home(conn);
+            }
+        }
+    }
+
+    /// Receives if there is credit and nothing is being received.
+    fn receive(&mut self, conn: ConnId) {
+        let Some(entry) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let credit = entry.until.saturating_sub(entry.received);
+        if credit == 0 || entry.ended {
+            return;
+        }
+        let Some(mut inlet) = entry.inlet.take() else {
+            return;
+        };
+        entry.away += 1;
+        let cancel = entry.cancel.clone();
+        let buffer = self.buffers.pop();
+        let mut buffer = buffer.unwrap_or_else(|| vec![0; RECEIVE_BUFFER]);
+        let most = usize::try_from(credit).map_or(RECEIVE_BUFFER, |most| most.min(RECEIVE_BUFFER));
+        let receive = async move {
+            let read = inlet.read(&mut buffer[..most]);
+            let result = cancel.unless(Lane::In, read).await;
+            Done::Received(conn, inlet, buffer, result)
+        };
+        self.operations.push(receive.boxed_local());
+    }
+
+    fn transmit(&mut self, conn: ConnId, transmission: Transmission) {
+        let entry = self.conns.get_mut(&conn).expect("the connection is open");
+        let outlet = entry.outlet.take();
+        let mut outlet = outlet.expect("one transmission at a time, on a connection that was made");
+        entry.away += 1;
+        let cancel = entry.cancel.clone();
+        let send = async move {
+            let result = cancel.unless(Lane::Out, outlet.write(&transmission)).await;
+            Done::Sent(conn, outlet, transmission, result)
+        };
+        self.operations.push(send.boxed_local());
+    }
+
+    /// Gives a connection that was made its two halves.
+    fn attach(&mut self, conn: ConnId, stream: TcpStream) {
+        let entry = self.conns.get_mut(&conn).expect("it was just entered");
+        let (inlet, outlet) = net::split(stream, &self.link, &self.windows);
+        entry.inlet = Some(inlet);
+        entry.outlet = Some(outlet);
+    }
+
+    fn on_connected<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        conn: ConnId,
+        made: Option<io::Result<TcpStream>>,
+    ) {
+        self.home(conn);
+        match made {
+            Some(Ok(stream)) if !self.is_closing(conn) => {
+                self.attach(conn, stream);
+                machine.handle(self.now(), Input::Connected { conn });
+                self.receive(conn);
+            }
+            Some(Err(error)) => self.end(machine, conn, EndReason::Failed(refusal(&error))),
+            Some(Ok(_)) | None => {}
+        }
+        self.close_if_home(conn);
+    }
+
+    fn on_received<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        conn: ConnId,
+        inlet: Inlet,
+        mut buffer: Vec<u8>,
+        result: Option<io::Result<usize>>,
+    ) {
+        let entry = self.home(conn);
+        entry.inlet = Some(inlet);
+        match result {
+            Some(Ok(0)) => self.end(machine, conn, EndReason::Eof),
+            Some(Ok(received)) => {
+                entry.received += received as u64;
+                if !self.is_closing(conn) {
+                    let data = &mut buffer[..received];
+                    machine.handle(self.now(), Input::Received { conn, data });
+                    self.receive(conn);
+                }
+            }
+            Some(Err(error)) => self.end(machine, conn, EndReason::Failed(refusal(&error))),
+            None => {}
+        }
+        self.buffers.push(buffer);
+        self.close_if_home(conn);
+    }
+
+    fn on_sent<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        conn: ConnId,
+        outlet: Outlet,
+        transmission: Transmission,
+        result: Option<io::Result<()>>,
+    ) {
+        self.home(conn).outlet = Some(outlet);
+        let now = self.now();
+        machine.handle(now, Input::Returned { conn, transmission });
+        match result {
+            Some(Ok(())) if !self.is_closing(conn) => machine.handle(now, Input::Sent { conn }),
+            Some(Err(error)) => self.end(machine, conn, EndReason::Failed(refusal(&error))),
+            Some(Ok(())) | None => {}
+        }
+        self.close_if_home(conn);
+    }
+
+    /// Tells the machine of the end, once, unless it has closed the connection itself.
+    fn end<M: Machine>(&mut self, machine: &mut M, conn: ConnId, reason: EndReason) {
+        let entry = self.conns.get_mut(&conn).expect("it is there until closed");
+        if !entry.ended && !entry.cancel.is_set() {
+            entry.ended = true;
+            machine.handle(self.now(), Input::Ended { conn, reason });
+        }
+    }
+
+    /// An operation of this connection has come home.
+    fn home(&mut self, conn: ConnId) -> &mut Conn {
+        let entry = self.conns.get_mut(&conn).expect("it is there until closed");
+        entry.away -= 1;
+        entry
+    }
+
+    fn is_closing(&self, conn: ConnId) -> bool {
+        self.conns
+            .get(&conn)
+            .is_none_or(|entry| entry.cancel.is_set())
+    }
+
+    /// Lets go of a connection that was closed and has nothing in flight.
+    fn close_if_home(&mut self, conn: ConnId) {
+        let over = |entry: &Conn| entry.cancel.is_set() && entry.away == 0;
+        if self.conns.get(&conn).is_some_and(over) {
+            self.conns.remove(&conn);
+            self.done.push_back(Done::Closed(conn));
+        }
+    }
+}
+
+/// Disk, hashes and names: done in an instant, delivered a moment later.
+impl Turmoil {
+    fn after(&self, delay: Duration, work: impl FnOnce() -> Done + 'static) {
+        let clock = self.clock;
+        let at = clock.now() + delay;
+        let operation = async move {
+            clock.sleep_until(at).await;
+            work()
+        };
+        self.operations.push(operation.boxed_local());
+    }
+
+    fn carry_disk(&self, operation: api::Disk) {
+        let disk = Rc::clone(&self.disk);
+        self.after(DISK_LATENCY, move || {
+            Done::Disk(disk.borrow_mut().perform(operation))
+        });
+    }
+}
+
+impl Backend for Turmoil {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn carry(&mut self, output: Output) {
+        match output {
+            Output::Net(net) => self.carry_net(net),
+            Output::Disk(operation) => self.carry_disk(operation),
+            Output::Hash { op, slab } => self.after(HASH_LATENCY, move || Done::Hashed(op, slab)),
+            Output::Resolve { op, host } => {
+                let names = Rc::clone(&self.names);
+                self.after(RESOLVE_LATENCY, move || {
+                    Done::Resolved(op, names.resolve(&host))
+                });
+            }
+        }
+    }
+
+    fn reap<M: Machine>(&mut self, machine: &mut M, bound: usize) -> bool {
+        for handled in 0..bound {
+            let Some(done) = self.next_done() else {
+                return handled > 0;
+            };
+            self.deliver(machine, done);
+        }
+        true
+    }
+}
+
+fn refusal(error: &io::Error) -> IoError {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => IoErrorKind::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => IoErrorKind::Reset,
+        io::ErrorKind::NotFound => IoErrorKind::NotFound,
+        _ => IoErrorKind::Other,
+    };
+    IoError { kind, code: 0 }
+}
