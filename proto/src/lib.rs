@@ -12,6 +12,8 @@ extern crate alloc;
 pub mod api;
 pub mod base;
 pub mod choke;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod drive;
 pub mod engine;
 pub mod meta;

@@ -1,0 +1,162 @@
+//! A scene as a machine: each answer of the backend moves the scene on as far as it goes.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::net::SocketAddr;
+use core::task::{Context, Poll, Waker};
+
+use super::ledger::Ledger;
+use super::{Env, Failure, PATIENCE, Play, Scene, Stage};
+use crate::base::id::ConnId;
+use crate::base::time::Instant;
+use crate::drive::Machine;
+use crate::engine::{Input, Net, Output};
+
+/// One role of a case, to be driven by a host like any other machine.
+pub struct Script {
+    role: &'static str,
+    ledger: Rc<RefCell<Ledger>>,
+    scene: Option<Scene>,
+    deadline: Option<Instant>,
+    outcome: Option<Result<(), Failure>>,
+}
+
+impl Script {
+    pub(super) fn new(role: &'static str, env: &Env, play: Play) -> Self {
+        let ledger = Rc::new(RefCell::new(Ledger {
+            receive_slack: env.receive_slack,
+            ..Ledger::default()
+        }));
+        let stage = Stage::new(Rc::clone(&ledger));
+        Script {
+            role,
+            ledger,
+            scene: Some(play(env.clone(), stage)),
+            deadline: None,
+            outcome: None,
+        }
+    }
+
+    /// How it went, once it is over: everything this role has asked for is answered and at home, or
+    /// the contract was broken.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Result<(), Failure>> {
+        self.outcome.as_ref()
+    }
+
+    /// Moves the scene on as far as it goes at `now`.
+    fn advance(&mut self, now: Instant) {
+        self.deadline.get_or_insert(now + PATIENCE);
+        self.ledger.borrow_mut().now = now;
+        loop {
+            let before = self.ledger.borrow().changes;
+            self.ledger.borrow_mut().wake = None;
+            self.play_on();
+            if self.outcome.is_some() || self.ledger.borrow().changes == before {
+                return;
+            }
+        }
+    }
+
+    fn play_on(&mut self) {
+        let breach = self.ledger.borrow_mut().breach.take();
+        if let Some(breach) = breach {
+            return self.fail(breach);
+        }
+        if let Some(scene) = self.scene.as_mut() {
+            let polled = scene.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            match polled {
+                Poll::Pending => return,
+                Poll::Ready(Err(failure)) => return self.fail(failure),
+                Poll::Ready(Ok(())) => self.leave(),
+            }
+        }
+        if self.outcome.is_none() && self.ledger.borrow().all_home() {
+            self.outcome = Some(Ok(()));
+        }
+    }
+
+    /// The scene is over: everything that is open is closed, and then all must come home.
+    fn leave(&mut self) {
+        self.scene = None;
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.refusing = true;
+        let conns = ledger.conns.iter();
+        let open = conns.filter(|(_, conn)| !conn.closing);
+        let leaving: Vec<_> = open.map(|(id, _)| ConnId(id)).collect();
+        for conn in leaving {
+            if let Some(entry) = ledger.conns.get_mut(conn.0) {
+                entry.closing = true;
+            }
+            ledger.ask(Output::Net(Net::Close { conn }));
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let role = self.role;
+        let at = self.ledger.borrow().awaiting.clone();
+        let reason = format!("{role}: {failure} (it was waiting for {at})");
+        self.scene = None;
+        self.outcome.get_or_insert(Err(Failure(reason)));
+    }
+
+    fn waited_in_vain(&self) -> String {
+        let ledger = self.ledger.borrow();
+        if self.scene.is_some() {
+            format!("waited in vain, with {} out", ledger.still_out())
+        } else {
+            format!("never came home: {}", ledger.still_out())
+        }
+    }
+}
+
+impl Machine for Script {
+    fn accept(&mut self, now: Instant, _from: SocketAddr) -> Option<ConnId> {
+        let conn = self.ledger.borrow_mut().accept();
+        self.advance(now);
+        conn
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.ledger.borrow_mut().observe(input);
+        self.advance(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        if self.outcome.is_none() && self.deadline.is_some_and(|deadline| deadline <= now) {
+            let reason = self.waited_in_vain();
+            self.fail(Failure(reason));
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        if self.deadline.is_none() {
+            self.advance(now);
+        }
+        self.ledger.borrow_mut().outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if self.outcome.is_some() {
+            return None;
+        }
+        match (self.ledger.borrow().wake, self.deadline) {
+            (Some(wake), Some(deadline)) => Some(wake.min(deadline)),
+            (wake, deadline) => wake.or(deadline),
+        }
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Script");
+        all.field("role", &self.role)
+            .field("outcome", &self.outcome);
+        all.finish_non_exhaustive()
+    }
+}
