@@ -1,7 +1,7 @@
 //! One suite for every backend: the same script of intents, the same observable results.
 //!
 //! A [`Case`] is one or two [`Script`]s. A script is a [`Machine`](crate::drive::Machine) that asks
-//! a backend for things, checks every answer against the contract of [`crate::engine::api`], and
+//! a backend for things, checks every answer against the contract of [`crate::api`], and
 //! knows when it is finished or why it failed. The suite never sleeps and never asks for the time:
 //! a host drives the scripts in real or in virtual time.
 //!

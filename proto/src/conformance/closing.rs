@@ -6,10 +6,10 @@ use alloc::sync::Arc;
 
 use super::stage::{Stage, all, ensure, slab_of};
 use super::{Case, Need, Verdict, patterned};
+use crate::api::intent::Transmission;
+use crate::api::{EndReason, IoErrorKind};
 use crate::base::id::ConnId;
 use crate::base::time::Duration;
-use crate::engine::api::Transmission;
-use crate::engine::{EndReason, IoErrorKind};
 
 const MIB: usize = 1 << 20;
 

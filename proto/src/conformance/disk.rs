@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use super::ledger::Answer;
 use super::stage::{Stage, ensure, slab_of, unfit};
 use super::{Case, Env, Failure, Files, Need, Verdict, patterned};
+use crate::api::{Access, Spans, StorageId};
+use crate::api::{Disk, DiskDone, DiskError, IoErrorKind, Output};
 use crate::base::id::TorrentId;
-use crate::engine::api::{Access, Spans, StorageId};
-use crate::engine::{Disk, DiskDone, DiskError, IoErrorKind, Output};
 use crate::meta::layout::{FileEntry, FileIndex, FileKind, FileSpan, Layout, PieceIndex};
 
 /// The name all scenes use.

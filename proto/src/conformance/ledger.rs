@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::Failure;
+use crate::api::intent::Transmission;
+use crate::api::{Disk, DiskDone, EndReason, Input, IoError, Net, Output};
 use crate::base::id::{ConnId, OpId, Slots};
 use crate::base::slab::Slab;
 use crate::base::time::Instant;
-use crate::engine::api::Transmission;
-use crate::engine::{Disk, DiskDone, EndReason, Input, IoError, Net, Output};
 
 /// A connection as the contract sees it.
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use super::stage::{Stage, all, ensure, join, slab_of};
 use super::{Case, Env, Failure, Verdict, patterned};
+use crate::api::{Part, Transmission};
 use crate::base::id::ConnId;
 use crate::base::time::Duration;
-use crate::engine::api::{Part, Transmission};
 
 const KIB: usize = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -11,10 +11,10 @@ use core::task::{Context, Poll, Waker};
 
 use super::ledger::Ledger;
 use super::{Env, Failure, PATIENCE, Play, Scene, Stage};
+use crate::api::{Input, Net, Output};
 use crate::base::id::ConnId;
 use crate::base::time::Instant;
 use crate::drive::Machine;
-use crate::engine::{Input, Net, Output};
 
 /// One role of a case, to be driven by a host like any other machine.
 pub struct Script {

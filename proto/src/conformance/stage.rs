@@ -14,11 +14,11 @@ use core::task::Poll;
 
 use super::ledger::{Answer, Conn, Ledger};
 use super::{Env, Failure, Verdict, pattern, patterned};
+use crate::api::{Access, Spans, StorageId, Transmission};
+use crate::api::{Disk, DiskDone, DiskError, EndReason, IoError, Net, Output};
 use crate::base::id::{ConnId, OpId};
 use crate::base::slab::Slab;
 use crate::base::time::Duration;
-use crate::engine::api::{Access, Spans, StorageId, Transmission};
-use crate::engine::{Disk, DiskDone, DiskError, EndReason, IoError, Net, Output};
 use crate::meta::layout::Layout;
 
 /// How often a scene looks for a flag that the other role may have raised.

@@ -10,8 +10,8 @@ use sha1::{Digest, Sha1};
 use super::ledger::Answer;
 use super::stage::{Stage, ensure, slab_of, unfit};
 use super::{Case, Env, Need, Verdict, patterned};
+use crate::api::{IoErrorKind, Output};
 use crate::base::id::OpId;
-use crate::engine::{IoErrorKind, Output};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -103,7 +103,7 @@ async fn a_name_resolves(env: Env, stage: Stage) -> Verdict {
 async fn a_name_does_not_resolve(env: Env, stage: Stage) -> Verdict {
     let name = env.unknown_name.unwrap_or_default();
     let result = stage.resolve(&name).await?;
-    let not_found = |error: &crate::engine::IoError| error.kind == IoErrorKind::NotFound;
+    let not_found = |error: &crate::api::IoError| error.kind == IoErrorKind::NotFound;
     ensure(result.as_ref().is_err_and(not_found), || {
         format!("{name} gave {result:?}")
     })
