@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 use ripcurrent_proto::wire::Malformed;
+use ripcurrent_proto::wire::extended::ExtendedHandshake;
 use ripcurrent_proto::wire::fast::allowed_fast_set;
 use ripcurrent_proto::wire::handshake::{self, HandshakeReader, Progress};
 use ripcurrent_proto::wire::message::{
@@ -126,6 +127,34 @@ fn messages_of_the_vectors_decode_and_encode_back() {
     }
 }
 
+/// The extended handshake among the vectors says what it was made to say, and encodes back.
+#[test]
+fn the_extended_handshake_of_the_vectors() {
+    let vectors = vectors("peer_wire.json");
+    let vector = vectors.iter().find(|v| v["what"] == "extended handshake");
+    let bytes = unhex(&vector.unwrap()["hex"]);
+    let payload = &bytes[6..];
+    let told = ExtendedHandshake::decode(payload).unwrap();
+    let named = |name: &str| told.extensions[name.as_bytes()];
+    let names = [
+        "lt_donthave",
+        "upload_only",
+        "ut_holepunch",
+        "ut_metadata",
+        "ut_pex",
+    ];
+    assert_eq!(names.map(named), [7, 2, 4, 3, 1]);
+    assert_eq!(told.metadata_size, Some(12_325));
+    assert_eq!(told.port, Some(6881));
+    assert_eq!(told.request_queue, Some(250));
+    assert_eq!(told.upload_only, Some(false));
+    assert_eq!(told.client.as_deref(), Some("X 0.1"));
+    assert_eq!(told.your_ip, Some(Ipv4Addr::LOCALHOST.into()));
+    let mut back = Vec::new();
+    told.encode(&mut back);
+    assert_eq!(back, payload);
+}
+
 /// A vector that stops early asks for more, and one with any byte changed to anything is read or
 /// refused: no panic, no memory past the bound, and the same answer wherever it is cut.
 #[test]
@@ -152,6 +181,9 @@ fn survive(bytes: &[u8], as_handshake: bool) -> Result<(), Malformed> {
         let mut data = bytes;
         while !data.is_empty() && matches!(reader.push(&mut data)?, Progress::Head { .. }) {}
         return Ok(());
+    }
+    if let Some(payload) = bytes.get(6..) {
+        let _ = ExtendedHandshake::decode(payload);
     }
     let whole = decode_all(&mut Decoder::new(PIECES), [bytes]);
     let single = decode_all(&mut Decoder::new(PIECES), bytes.chunks(1));
