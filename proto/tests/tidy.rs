@@ -325,7 +325,8 @@ fn occurrences<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> 
             let (first, last) = (word.as_bytes().first(), word.as_bytes().last());
             let before = at.checked_sub(1).and_then(|at| code.as_bytes().get(at));
             let after = code.as_bytes().get(at + word.len());
-            !(part(first) && part(before)) && !(part(last) && part(after))
+            let longer = part(first) && part(before) || part(last) && part(after);
+            !longer
         })
 }
 
