@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Writes seed corpora below fuzz/corpus from the known answers that the tests use.
+
+Nothing of it is committed twice: the sources are proto/testdata and, where it stands beside the
+checkout, ../shared/torrents.
+"""
+
+import json
+import pathlib
+
+FUZZ = pathlib.Path(__file__).resolve().parent
+VECTORS = FUZZ.parent / "proto" / "testdata" / "vectors"
+TORRENTS = [
+    FUZZ.parent / "proto" / "testdata" / "torrents-made",
+    FUZZ.parent / "proto" / "testdata" / "torrents-hostile",
+    FUZZ.parent.parent / "shared" / "torrents",
+]
+
+# The settings in front of a stream, as the targets read them.
+NO_CUTS = b"\x00"
+SOME_CUTS = b"\x03\x01\x07\xff"
+PIECES = (1000).to_bytes(2, "big")
+
+
+def vectors(name):
+    path = VECTORS / name
+    return json.loads(path.read_text())["vectors"] if path.exists() else []
+
+
+def torrents():
+    for folder in TORRENTS:
+        for path in sorted(folder.glob("*.torrent")):
+            yield path.stem, path.read_bytes()
+
+
+def seeds():
+    """(target, name, bytes) of every seed."""
+    for index, vector in enumerate(vectors("bencode.json")):
+        text = vector["text"].encode("latin-1")
+        yield "bencode", f"vector-{index}", text
+        yield "bencode_differential", f"vector-{index}", text
+    for name, data in torrents():
+        if len(data) <= 8192:
+            yield "bencode", name, data
+            yield "bencode_differential", name, data
+        yield "torrent_file", name, data
+    stream = b""
+    for index, vector in enumerate(vectors("peer_wire.json")):
+        frame = bytes.fromhex(vector["hex"])
+        if frame[:1] == b"\x13" and len(frame) == 68:
+            yield "handshake", f"vector-{index}", SOME_CUTS + frame
+            continue
+        stream += frame
+        yield "message", f"vector-{index}", PIECES + NO_CUTS + frame
+        if frame[4:5] == b"\x14":
+            yield "extended", f"vector-{index}", frame[6:]
+    yield "message", "all", PIECES + SOME_CUTS + stream
+    for index, vector in enumerate(vectors("http_tracker.json")):
+        if "body_hex" not in vector:
+            continue
+        body = bytes.fromhex(vector["body_hex"])
+        yield "tracker_reply", f"vector-{index}", body
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+        yield "http_response", f"vector-{index}", SOME_CUTS + head + body
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+        yield "http_response", f"chunked-{index}", NO_CUTS + chunked % (len(body), body)
+
+
+def main():
+    count = 0
+    for target, name, data in seeds():
+        folder = FUZZ / "corpus" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"seed-{name}").write_bytes(data)
+        count += 1
+    print(f"{count} seeds")
+
+
+if __name__ == "__main__":
+    main()
