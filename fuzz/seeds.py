@@ -19,6 +19,7 @@ TORRENTS = [
 # The settings in front of a stream, as the targets read them.
 NO_CUTS = b"\x00"
 SOME_CUTS = b"\x03\x01\x07\xff"
+MOST_BODY = b"\xff\xff"
 PIECES = (1000).to_bytes(2, "big")
 
 
@@ -36,7 +37,7 @@ def torrents():
 def seeds():
     """(target, name, bytes) of every seed."""
     for index, vector in enumerate(vectors("bencode.json")):
-        text = vector["text"].encode("latin-1")
+        text = vector["text"].encode() if "text" in vector else bytes.fromhex(vector["hex"])
         yield "bencode", f"vector-{index}", text
         yield "bencode_differential", f"vector-{index}", text
     for name, data in torrents():
@@ -61,9 +62,9 @@ def seeds():
         body = bytes.fromhex(vector["body_hex"])
         yield "tracker_reply", f"vector-{index}", body
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
-        yield "http_response", f"vector-{index}", SOME_CUTS + head + body
+        yield "http_response", f"vector-{index}", MOST_BODY + SOME_CUTS + head + body
         chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
-        yield "http_response", f"chunked-{index}", NO_CUTS + chunked % (len(body), body)
+        yield "http_response", f"chunked-{index}", MOST_BODY + NO_CUTS + chunked % (len(body), body)
 
 
 def main():

@@ -4,6 +4,8 @@
 //! Inputs are plain bytes instead of derived structures, so that a captured stream is a good seed
 //! after a few bytes in front.
 
+pub mod bencode;
+
 /// Reads settings from the front of an input; zeros once it is used up.
 pub struct Knobs<'a>(pub &'a [u8]);
 
