@@ -19,5 +19,7 @@
 
 pub mod disk;
 pub mod names;
+mod quantity;
+pub mod scenario;
 pub mod shaper;
 pub mod turmoil;
