@@ -4,6 +4,7 @@
 //! [`Disk`] is what one process knows of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ripcurrent_proto::api::{
@@ -21,7 +22,7 @@ impl Files {
     /// # Errors
     /// [`IoErrorKind::InTheWay`] if its path leads through a file or ends at a folder.
     pub fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), IoErrorKind> {
-        *self.lock().file_mut(path)? = bytes;
+        *self.lock().file_or_new(path, 0)? = bytes;
         Ok(())
     }
 
@@ -31,6 +32,14 @@ impl Files {
     /// [`IoErrorKind::InTheWay`] if a file is there.
     pub fn make_folder(&self, path: &str) -> Result<(), IoErrorKind> {
         self.lock().make_folder(path)
+    }
+
+    /// Makes a symbolic link. Where it leads makes no difference: no link is ever followed.
+    ///
+    /// # Errors
+    /// [`IoErrorKind::InTheWay`] if something is there already.
+    pub fn link(&self, path: &str) -> Result<(), IoErrorKind> {
+        self.lock().make(path, Node::Link).map(|_| ())
     }
 
     /// The bytes of a file that is there.
@@ -44,7 +53,9 @@ impl Files {
     }
 }
 
-/// Files and folders by their whole paths.
+/// Everything by its whole path, with `/` between components.
+///
+/// Invariant: what a path leads through is a folder and is listed as well.
 #[derive(Debug, Default)]
 struct Tree(BTreeMap<String, Node>);
 
@@ -52,41 +63,66 @@ struct Tree(BTreeMap<String, Node>);
 enum Node {
     Folder,
     File(Vec<u8>),
+    Link,
 }
 
 impl Tree {
     fn file(&self, path: &str) -> Result<&[u8], IoErrorKind> {
         match self.0.get(path) {
             Some(Node::File(bytes)) => Ok(bytes),
-            Some(Node::Folder) => Err(IoErrorKind::InTheWay),
-            None => Err(IoErrorKind::NotFound),
+            Some(Node::Folder | Node::Link) => Err(IoErrorKind::InTheWay),
+            None => {
+                let solid = |node| !matches!(node, &Node::Folder);
+                let blocked = prefixes(path)
+                    .filter_map(|folder| self.0.get(folder))
+                    .any(solid);
+                Err(match blocked {
+                    true => IoErrorKind::InTheWay,
+                    false => IoErrorKind::NotFound,
+                })
+            }
         }
     }
 
-    /// The file at `path`, made empty if it is not there.
-    fn file_mut(&mut self, path: &str) -> Result<&mut Vec<u8>, IoErrorKind> {
+    /// The file at `path`, made with `len` zeros if it is not there.
+    fn file_or_new(&mut self, path: &str, len: usize) -> Result<&mut Vec<u8>, IoErrorKind> {
         if !self.0.contains_key(path) {
-            let (folder, _) = path.rsplit_once('/').unwrap_or_default();
-            self.make_folder(folder)?;
+            self.make(path, Node::File(vec![0; len]))?;
         }
-        let empty = || Node::File(Vec::new());
-        match self.0.entry(path.to_owned()).or_insert_with(empty) {
-            Node::File(bytes) => Ok(bytes),
-            Node::Folder => Err(IoErrorKind::InTheWay),
+        match self.0.get_mut(path) {
+            Some(Node::File(bytes)) => Ok(bytes),
+            _ => Err(IoErrorKind::InTheWay),
         }
     }
 
     fn make_folder(&mut self, path: &str) -> Result<(), IoErrorKind> {
-        let ends = path.match_indices('/').map(|(at, _)| at);
-        for end in ends.chain([path.len()]) {
-            let folder = path[..end].to_owned();
-            let node = self.0.entry(folder).or_insert(Node::Folder);
-            if matches!(node, Node::File(_)) {
+        for folder in prefixes(path).chain([path]) {
+            let node = self.0.entry(folder.to_owned()).or_insert(Node::Folder);
+            if !matches!(node, Node::Folder) {
                 return Err(IoErrorKind::InTheWay);
             }
         }
         Ok(())
     }
+
+    /// Puts a new node where nothing is, and makes the folders it needs.
+    fn make(&mut self, path: &str, node: Node) -> Result<(), IoErrorKind> {
+        if let Some((folder, _)) = path.rsplit_once('/') {
+            self.make_folder(folder)?;
+        }
+        match self.0.entry(path.to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(node);
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(IoErrorKind::InTheWay),
+        }
+    }
+}
+
+/// The folders that `path` leads through, the outermost first.
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end])
 }
 
 /// The path of a torrent's file below `root`.
@@ -190,7 +226,7 @@ impl Storage {
             lengths.push(files.file(&path).ok().map(|bytes| bytes.len() as u64));
             let regular = matches!(entry.kind, FileKind::Regular { .. });
             if regular && entry.len == 0 && self.access != Access::Read {
-                let made = files.file_mut(&path);
+                let made = files.file_or_new(&path, 0);
                 made.map_err(|kind| refuse(Some(FileIndex(index)), kind))?;
             }
         }
@@ -221,18 +257,17 @@ impl Storage {
             let (now, later) = rest.split_at(span.len as usize);
             rest = later;
             let Some(file) = span.file else { continue };
-            let Access::Write { preallocate } = self.access else {
+            if self.access == Access::Read {
                 return Err(refuse(Some(file), IoErrorKind::Forbidden));
-            };
-            let bytes = files.file_mut(&self.path(file));
-            let bytes = bytes.map_err(|kind| refuse(Some(file), kind))?;
-            let end = span.offset + u64::from(span.len);
-            let whole = self.layout.files()[file.at()].len;
-            let least = if preallocate { whole.max(end) } else { end } as usize;
-            if bytes.len() < least {
-                bytes.resize(least, 0);
             }
-            bytes[span.offset as usize..end as usize].copy_from_slice(now);
+            let len = self.layout.files()[file.at()].len as usize;
+            let bytes = files.file_or_new(&self.path(file), len);
+            let bytes = bytes.map_err(|kind| refuse(Some(file), kind))?;
+            let end = (span.offset + u64::from(span.len)) as usize;
+            if bytes.len() < end {
+                bytes.resize(end, 0);
+            }
+            bytes[span.offset as usize..end].copy_from_slice(now);
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The backend over turmoil: every host is a turmoil host with real asynchronous sockets, partial
 //! reads and writes, latency and resets, its own runtime and its own clock.
 //!
-//! Operations live in one `FuturesUnordered`; each owns its half of a socket, or its buffer, and
-//! gives it back when it is done. `reap` polls them, only [`Turmoil::wait`] awaits. `tokio::select!`
-//! is banned: it draws from a generator that nothing seeds.
+//! Operations on sockets live in one `FuturesUnordered`; each owns its half and its buffer and gives
+//! them back when it is done. What needs no socket (disk, hashes, names) is a job with a time at
+//! which it is done. `reap` polls both, only [`Turmoil::wait`] awaits. `tokio::select!` is banned: it
+//! draws from a generator that nothing seeds.
 
 mod cancel;
 mod clock;
@@ -11,7 +12,6 @@ mod net;
 mod network;
 mod window;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -55,13 +55,23 @@ pub(crate) struct Turmoil {
     link: Link,
     windows: Rc<Windows>,
     names: Rc<Names>,
-    disk: Rc<RefCell<Disk>>,
+    disk: Disk,
     conns: BTreeMap<ConnId, Conn>,
     /// Receive buffers at rest.
     buffers: Vec<Vec<u8>>,
     operations: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    /// What takes its time and needs nobody: by when it is done, and in the order it was asked for.
+    jobs: BTreeMap<(Instant, u64), Job>,
+    jobs_begun: u64,
     /// What is done and not yet handed to the machine.
     done: VecDeque<Done>,
+}
+
+/// Work of the host's own.
+enum Job {
+    Disk(api::Disk),
+    Hash(OpId, Slab),
+    Resolve(OpId, String),
 }
 
 /// A connection: whatever of it is not away with an operation.
@@ -88,7 +98,7 @@ enum Done {
     Sent(ConnId, Outlet, Transmission, Option<io::Result<()>>),
     Closed(ConnId),
     Disk(DiskDone),
-    Hashed(OpId, Slab),
+    Hashed(OpId, Slab, [u8; 20]),
     Resolved(OpId, Result<Vec<IpAddr>, IoError>),
 }
 
@@ -106,10 +116,12 @@ impl Turmoil {
             link: Link::new(clock, host.up, host.down),
             windows,
             names,
-            disk: Rc::new(RefCell::new(Disk::new(host.files.clone()))),
+            disk: Disk::new(host.files.clone()),
             conns: BTreeMap::new(),
             buffers: Vec::new(),
             operations: FuturesUnordered::new(),
+            jobs: BTreeMap::new(),
+            jobs_begun: 0,
             done: VecDeque::from([Done::Bound(SocketAddr::new(host.addr, host.port))]),
         };
         backend.listen(listener);
@@ -122,8 +134,10 @@ impl Turmoil {
             return;
         }
         let clock = self.clock;
+        let next_job = self.jobs.first_key_value().map(|((at, _), _)| *at);
+        let alarm = next_job.into_iter().chain(deadline).min();
         let mut alarm = std::pin::pin!(async move {
-            match deadline {
+            match alarm {
                 Some(at) => clock.sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -141,7 +155,8 @@ impl Turmoil {
     /// What is done next, without waiting.
     fn next_done(&mut self) -> Option<Done> {
         let queued = self.done.pop_front();
-        queued.or_else(|| self.operations.next().now_or_never().flatten())
+        let done = queued.or_else(|| self.finish_job());
+        done.or_else(|| self.operations.next().now_or_never().flatten())
     }
 
     fn deliver<M: Machine>(&mut self, machine: &mut M, done: Done) {
@@ -166,8 +181,7 @@ impl Turmoil {
             }
             Done::Closed(conn) => machine.handle(now, Input::Closed { conn }),
             Done::Disk(done) => machine.handle(now, Input::Disk(done)),
-            Done::Hashed(op, slab) => {
-                let digest = Sha1::digest(slab.as_slice()).into();
+            Done::Hashed(op, slab, digest) => {
                 machine.handle(now, Input::Hashed { op, slab, digest });
             }
             Done::Resolved(op, result) => machine.handle(now, Input::Resolved { op, result }),
@@ -357,23 +371,33 @@ impl Turmoil {
     }
 }
 
-/// Disk, hashes and names: done in an instant, delivered a moment later.
+/// Disk, hashes and names.
 impl Turmoil {
-    fn after(&self, delay: Duration, work: impl FnOnce() -> Done + 'static) {
-        let clock = self.clock;
-        let at = clock.now() + delay;
-        let operation = async move {
-            clock.sleep_until(at).await;
-            work()
+    fn begin(&mut self, job: Job) {
+        let latency = match job {
+            Job::Disk(_) => DISK_LATENCY,
+            Job::Hash(..) => HASH_LATENCY,
+            Job::Resolve(..) => RESOLVE_LATENCY,
         };
-        self.operations.push(operation.boxed_local());
+        let at = self.now() + latency;
+        self.jobs.insert((at, self.jobs_begun), job);
+        self.jobs_begun += 1;
     }
 
-    fn carry_disk(&self, operation: api::Disk) {
-        let disk = Rc::clone(&self.disk);
-        self.after(DISK_LATENCY, move || {
-            Done::Disk(disk.borrow_mut().perform(operation))
-        });
+    /// Does the first job whose time has come.
+    fn finish_job(&mut self) -> Option<Done> {
+        let first = self.jobs.first_entry()?;
+        if first.key().0 > self.clock.now() {
+            return None;
+        }
+        Some(match first.remove() {
+            Job::Disk(operation) => Done::Disk(self.disk.perform(operation)),
+            Job::Hash(op, slab) => {
+                let digest = Sha1::digest(slab.as_slice()).into();
+                Done::Hashed(op, slab, digest)
+            }
+            Job::Resolve(op, host) => Done::Resolved(op, self.names.resolve(&host)),
+        })
     }
 }
 
@@ -385,14 +409,9 @@ impl Backend for Turmoil {
     fn carry(&mut self, output: Output) {
         match output {
             Output::Net(net) => self.carry_net(net),
-            Output::Disk(operation) => self.carry_disk(operation),
-            Output::Hash { op, slab } => self.after(HASH_LATENCY, move || Done::Hashed(op, slab)),
-            Output::Resolve { op, host } => {
-                let names = Rc::clone(&self.names);
-                self.after(RESOLVE_LATENCY, move || {
-                    Done::Resolved(op, names.resolve(&host))
-                });
-            }
+            Output::Disk(operation) => self.begin(Job::Disk(operation)),
+            Output::Hash { op, slab } => self.begin(Job::Hash(op, slab)),
+            Output::Resolve { op, host } => self.begin(Job::Resolve(op, host)),
         }
     }
 
