@@ -144,7 +144,7 @@ fn the_extended_handshake_of_the_vectors() {
         "ut_pex",
     ];
     assert_eq!(names.map(named), [7, 2, 4, 3, 1]);
-    assert_eq!(told.metadata_size, Some(12_325));
+    assert_eq!(told.metadata_size, Some(31_235));
     assert_eq!(told.port, Some(6881));
     assert_eq!(told.request_queue, Some(250));
     assert_eq!(told.upload_only, Some(false));
