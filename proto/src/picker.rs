@@ -646,6 +646,19 @@ mod tests {
         assert_eq!(picker.distributed_copies(), 1300);
     }
 
+    /// The rarest is found even where a peer has only what hundreds of rarer pieces stand before.
+    #[test]
+    fn the_rarest_piece_is_found_far_down_the_order() {
+        let mut picker = picker(300);
+        fetch(&mut picker, peer(0), 0);
+        let most: Vec<usize> = (0..298).collect();
+        for crowd in [&most[..], &[298], &[298], &[298, 299], &[299]] {
+            let _counted = picker.peer_joined(&only(crowd, 300));
+        }
+        let order = pieces_of(&drain(&mut picker, peer(0), &only(&[298, 299], 300)));
+        assert_eq!(order, [299, 298]);
+    }
+
     /// Until one piece is had a random one is opened, and another seed chooses another.
     #[test]
     fn the_first_piece_is_random() {
