@@ -80,8 +80,8 @@ pub enum FileKind {
 /// A file of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Its path below the download folder: checked, repaired and unlike every other's. The first
-    /// component is the torrent's name.
+    /// Its path below the download folder: checked, repaired and unlike every other's but of
+    /// padding. The first component is the torrent's name.
     pub path: Vec<String>,
     /// Its length in bytes.
     pub len: u64,
