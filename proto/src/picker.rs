@@ -44,6 +44,10 @@ use rarity::Rarity;
 /// left that nobody was asked for.
 pub const ENDGAME_PIECES: usize = 4;
 
+/// For how many blocks at a time a peer is asked that others were asked for too: enough to replace a
+/// peer that is slow, not so many that the end of each torrent comes twice.
+pub const DUPLICATES_MAX: usize = 4;
+
 /// How far into the rarity order a pick looks before it searches the peer's own pieces instead.
 const SCAN_MAX: usize = 128;
 
@@ -88,8 +92,7 @@ pub struct Pick {
     pub block: Block,
     /// Whether its piece was closed until now: the caller reserves a slab.
     pub opens: bool,
-    /// Whether others were asked for it too (endgame). A few of these at a time are enough for a
-    /// peer.
+    /// Whether others were asked for it too (endgame).
     pub duplicate: bool,
 }
 
@@ -516,7 +519,7 @@ impl Picker {
 
     /// Endgame: the block asked of the fewest others.
     fn ask_again(&mut self, who: ConnId, reach: Reach<'_>) -> Option<Pick> {
-        if !self.is_endgame() {
+        if !self.is_endgame() || self.duplicates(who) >= DUPLICATES_MAX {
             return None;
         }
         let (slot, at) = (1..ASKERS_MAX).find_map(|askers| {
@@ -529,6 +532,12 @@ impl Picker {
         })?;
         self.open.update(slot, |open| open.ask(who, at))?;
         Some(self.pick_of(slot, at, true))
+    }
+
+    /// For how many missing blocks both `who` and others are asked.
+    fn duplicates(&self, who: ConnId) -> usize {
+        let open = self.open.iter();
+        open.map(|(_, open)| open.duplicates(who)).sum()
     }
 
     /// Whether few pieces that anybody has are left with blocks that nobody is asked for.
@@ -760,6 +769,19 @@ mod tests {
         let have = only(&[7], 50);
         assert_eq!(drain(&mut picker, peer(0), &have).len(), 4);
         assert_eq!(picker.pick(peer(1), &have, true), None);
+    }
+
+    /// One peer does not ask again for all that others were asked for: a few blocks, and with each
+    /// that comes another.
+    #[test]
+    fn duplicates_are_few_at_a_time() {
+        let mut picker = picker(4);
+        let have = Bitfield::full(4);
+        assert_eq!(drain(&mut picker, peer(0), &have).len(), 16);
+        let again = drain(&mut picker, peer(1), &have);
+        assert_eq!(again.len(), DUPLICATES_MAX);
+        picker.arrived(peer(1), again[0].block);
+        assert_eq!(drain(&mut picker, peer(1), &have).len(), 1);
     }
 
     /// Pieces that nobody has do not keep the endgame from the others.

@@ -10,7 +10,7 @@ use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::{ConnId, Id};
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::layout::{BLOCK_LEN, Block, FileEntry, FileKind, Layout, PieceIndex};
-use ripcurrent_proto::picker::{Arrival, Counted, ENDGAME_PIECES, Pick, Picker};
+use ripcurrent_proto::picker::{Arrival, Counted, DUPLICATES_MAX, ENDGAME_PIECES, Pick, Picker};
 
 const ASKERS_MAX: usize = 3;
 
@@ -441,10 +441,21 @@ impl World {
                 choices.shared.extend(asked);
             }
         }
-        if left > ENDGAME_PIECES {
+        if left > ENDGAME_PIECES || self.duplicates(*who) >= DUPLICATES_MAX {
             choices.shared.clear();
         }
         choices
+    }
+
+    /// For how many missing blocks both `who` and others are asked.
+    fn duplicates(&self, who: ConnId) -> usize {
+        let asked = self.open.values().flat_map(|open| {
+            let missing = |begin: &&Begin| !open.given.contains_key(*begin);
+            let asked = open.asked.iter().filter(move |(begin, _)| missing(begin));
+            asked.map(|(_, askers)| askers)
+        });
+        let shared = asked.filter(|askers| askers.len() > 1 && askers.contains(&who));
+        shared.count()
     }
 
     /// Both tell the same story.

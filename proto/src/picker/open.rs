@@ -241,6 +241,19 @@ impl OpenPiece {
         Some(at)
     }
 
+    /// How many missing blocks both `who` and others are asked for.
+    pub(super) fn duplicates(&self, who: ConnId) -> usize {
+        let Some(me) = self.find(who) else {
+            return 0;
+        };
+        let shared = |block: &&BlockState| {
+            block.given_by == NOBODY
+                && block.askers().count() > 1
+                && block.askers().any(|asker| asker == me)
+        };
+        self.blocks.iter().filter(shared).count()
+    }
+
     /// The first block that is asked of exactly `askers` peers, but not of `who`.
     pub(super) fn shared_block(&self, who: ConnId, askers: usize) -> Option<u32> {
         if self.exclusive || !self.wanted || self.is_complete() {
