@@ -3,6 +3,7 @@
 //! Invariant: a [`Torrent`] has at least one info-hash, taken over the bytes as they were received;
 //! its layout, its piece hashes and its piece layers agree; no path of it leaves its folder.
 
+pub mod create;
 mod error;
 mod fields;
 mod info_v1;
