@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::error::TorrentError;
 use super::fields::required;
+use super::layout::BadLayout;
 use super::listed::{Attributes, Listed, PathBudget};
 use super::path::PathBuilder;
 use crate::wire::bencode::Value;
@@ -96,8 +97,9 @@ pub(super) fn agree(
             twin.facts.sha1 = twin.facts.sha1.or(listed.facts.sha1);
             twin.facts.md5 = twin.facts.md5.or(listed.facts.md5);
             aligned = aligned
-                .saturating_add(listed.len)
-                .next_multiple_of(piece_len);
+                .checked_add(listed.len)
+                .and_then(|end| end.checked_next_multiple_of(piece_len))
+                .ok_or(BadLayout::Length)?;
             file += 1;
         }
         offset = offset.saturating_add(listed.len);

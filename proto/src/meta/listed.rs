@@ -180,3 +180,26 @@ fn from_hex(text: &[u8]) -> Option<[u8; 16]> {
     }
     Some(hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_paths_is_bounded() {
+        let path = vec!["d".repeat(152); 100];
+        let mut budget = PathBudget::default();
+        let fit = MAX_PATHS_LEN / (100 * (152 + COMPONENT_COST));
+        for _ in 0..fit {
+            assert_eq!(budget.spend(&path), Ok(()));
+        }
+        assert_eq!(budget.spend(&path), Err(TorrentError::Paths));
+    }
+
+    #[test]
+    fn only_32_hex_digits_are_an_md5() {
+        assert_eq!(from_hex(&[b'f'; 32]), Some([0xff; 16]));
+        assert_eq!(from_hex(&[b'f'; 31]), None);
+        assert_eq!(from_hex(&[b'g'; 32]), None);
+    }
+}

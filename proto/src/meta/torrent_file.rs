@@ -20,8 +20,8 @@ use super::{DhtNode, FileFacts, Hints, InfoHashes, Torrent};
 use super::{info_v1, info_v2, merkle, path, url};
 use crate::wire::bencode::{Items, Limits, Value, decode_prefix};
 
-/// The longest torrent file, in bytes. What it becomes in memory is bounded by about ten times as
-/// much.
+/// The longest torrent file, in bytes. The worst of that length take some twenty times as much
+/// memory while they are read: tokens, paths, and what keeps paths apart.
 pub const MAX_TORRENT_LEN: usize = 32 << 20;
 /// The longest piece, in bytes.
 pub const MAX_PIECE_LENGTH: u32 = 512 << 20;
@@ -334,4 +334,249 @@ fn items<'t, 'b>(
 
 fn integer(dict: Value<'_, '_>, key: &[u8]) -> Option<i64> {
     dict.get(key)?.integer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::layout::{BadLayout, FileIndex, FileKind};
+    use crate::meta::path::TooManyNamesakes;
+    use crate::wire::bencode::{DictWriter, Flaws, write_dict};
+    use alloc::format;
+    use alloc::vec;
+
+    /// A torrent file of an info dictionary and what stands before and after it.
+    fn file(
+        before: impl FnOnce(&mut DictWriter<'_>),
+        info: impl FnOnce(&mut DictWriter<'_>),
+        after: impl FnOnce(&mut DictWriter<'_>),
+    ) -> Bytes {
+        let mut out = Vec::new();
+        write_dict(&mut out, |root| {
+            before(root);
+            root.dict(b"info", info);
+            after(root);
+        });
+        out.into()
+    }
+
+    /// The files of a v1 half, each a dictionary that is encoded already, and all that it needs.
+    fn v1(files: &[&[u8]], pieces: usize) -> Result<Torrent, TorrentError> {
+        let info = |info: &mut DictWriter<'_>| {
+            info.list(b"files", |list| {
+                files.iter().for_each(|file| list.raw(file))
+            });
+            info.bytes(b"name", b"x");
+            info.integer(b"piece length", 16_384);
+            info.bytes(b"pieces", &vec![7; 20 * pieces]);
+        };
+        Torrent::parse(file(|_| {}, info, |_| {}))
+    }
+
+    #[test]
+    fn every_optional_key_is_told() {
+        let before = |root: &mut DictWriter<'_>| {
+            root.bytes(b"announce", b"http://a/");
+            root.bytes(b"comment", b"\xff");
+            root.bytes(b"comment.utf-8", "ü".as_bytes());
+            root.bytes(b"created by", b"me");
+            root.integer(b"creation date", 7);
+            root.bytes(b"encoding", b"GBK");
+            root.list(b"httpseeds", |list| list.bytes(b"http://h/seed"));
+        };
+        let info = |info: &mut DictWriter<'_>| {
+            info.bytes(b"attr", b"hx?");
+            info.list(b"collections", |list| list.bytes(b"c"));
+            info.integer(b"length", 1);
+            info.bytes(b"md5sum", b"000102030405060708090A0B0C0D0E0F");
+            info.bytes(b"name", b"\xc4\xd0");
+            info.bytes(b"name.utf-8", "中".as_bytes());
+            info.integer(b"piece length", 1);
+            info.bytes(b"pieces", &[7; 20]);
+            info.integer(b"private", 1);
+            info.bytes(b"sha1", &[8; 20]);
+            info.list(b"similar", |list| list.bytes(&[9; 20]));
+            info.bytes(b"source", b"src");
+        };
+        let after = |root: &mut DictWriter<'_>| {
+            root.list(b"similar", |list| {
+                list.bytes(&[9; 20]);
+                list.bytes(&[10; 20]);
+            });
+            root.bytes(b"url-list", b"http://w/");
+        };
+        let torrent = Torrent::parse(file(before, info, after)).unwrap();
+        assert_eq!(torrent.trackers(), [["http://a/"]]);
+        assert_eq!(
+            (torrent.comment(), torrent.created_by()),
+            (Some("ü"), Some("me"))
+        );
+        assert_eq!(
+            (torrent.creation_date(), torrent.encoding()),
+            (Some(7), Some("GBK"))
+        );
+        assert_eq!(torrent.http_seeds(), ["http://h/seed"]);
+        assert_eq!(torrent.url_seeds(), ["http://w/"]);
+        assert_eq!(torrent.similar(), [[9; 20], [10; 20]]);
+        assert_eq!(torrent.collections(), ["c"]);
+        assert_eq!((torrent.name(), torrent.source()), ("中", Some("src")));
+        assert!(torrent.is_private());
+        let expected = FileFacts {
+            executable: true,
+            hidden: true,
+            sha1: Some([8; 20]),
+            md5: Some(core::array::from_fn(|at| at as u8)),
+            ..FileFacts::default()
+        };
+        assert_eq!(*torrent.facts(FileIndex(0)), expected);
+    }
+
+    #[test]
+    fn links_are_told_from_the_folder_or_from_where_they_lie() {
+        let torrent = v1(
+            &[
+                b"d6:lengthi5e4:pathl1:d4:realee",
+                b"d4:attr1:l6:lengthi9e4:pathl1:d4:neare12:symlink pathl4:realee",
+                b"d4:attr1:l4:pathl1:d3:fare12:symlink pathl1:d4:realee",
+                b"d4:attr1:l4:pathl5:outere12:symlink pathl2:..4:realee",
+                b"d4:attr1:l6:lengthi2e4:pathl4:nonee12:symlink pathlee",
+            ],
+            1,
+        );
+        let torrent = torrent.unwrap();
+        let kind = |at: usize| &torrent.layout().files()[at].kind;
+        let link = |target: &[&str]| FileKind::Symlink {
+            target: target.iter().map(|name| String::from(*name)).collect(),
+        };
+        assert_eq!(*kind(1), link(&["d", "real"]));
+        assert_eq!(*kind(2), link(&["d", "real"]));
+        assert_eq!(*kind(3), link(&["_", "real"]));
+        assert_eq!(*kind(4), FileKind::Regular { executable: false });
+        assert_eq!(torrent.layout().total_len(), 7);
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        let len = MAX_TORRENT_LEN + 1;
+        let error = Torrent::parse(vec![b'i'; len].into()).unwrap_err();
+        assert_eq!(error, TorrentError::TooLarge { len });
+        let namesakes = vec![&b"d6:lengthi1e4:pathl1:aee"[..]; 102];
+        let error = v1(&namesakes, 1).unwrap_err();
+        assert_eq!(error, TorrentError::Namesakes(TooManyNamesakes));
+        let length = format!("i{}e", u64::from(MAX_PIECES) * 16_384 + 1);
+        let error = v2(&[("a", &length, [1; 32])], |_| {}).unwrap_err();
+        let pieces = MAX_PIECES + 1;
+        assert_eq!(error, TorrentError::TooManyPieces { pieces });
+    }
+
+    /// A v2 torrent of files in a folder: name, encoded length, root.
+    fn v2(
+        files: &[(&str, &str, [u8; 32])],
+        after: impl FnOnce(&mut DictWriter<'_>),
+    ) -> Result<Torrent, TorrentError> {
+        let info = |info: &mut DictWriter<'_>| {
+            info.dict(b"file tree", |tree| {
+                for (name, length, root) in files {
+                    let properties = |file: &mut DictWriter<'_>| {
+                        file.raw(b"length", length.as_bytes());
+                        file.bytes(b"pieces root", root);
+                    };
+                    tree.dict(name.as_bytes(), |file| file.dict(b"", properties));
+                }
+            });
+            info.integer(b"meta version", 2);
+            info.bytes(b"name", b"x");
+            info.integer(b"piece length", 16_384);
+        };
+        Torrent::parse(file(|_| {}, info, after))
+    }
+
+    #[test]
+    fn a_piece_layer_serves_every_file_of_its_root_and_must_fit_each() {
+        let layer = [[1; 32], [2; 32]];
+        let root = merkle::root(layer, 0).unwrap();
+        let layers = |dict: &mut DictWriter<'_>| {
+            dict.dict(b"piece layers", |dict| {
+                dict.bytes(&root, layer.as_flattened())
+            });
+        };
+        let same = [("a", "i16385e", root), ("b", "i32768e", root)];
+        let torrent = v2(&same, layers).unwrap();
+        assert_eq!(torrent.hashes().v1, None);
+        for file in [0, 2].map(FileIndex) {
+            let got = torrent.facts(file).piece_layer.as_deref();
+            assert_eq!(got, Some(layer.as_flattened()));
+        }
+        let error = v2(&[("a", "i32769e", root)], layers).unwrap_err();
+        assert_eq!(error, TorrentError::PieceLayer { file: 0 });
+        let error = v2(&[("a", "i16384e", root)], layers).unwrap_err();
+        assert_eq!(error, TorrentError::UnknownPieceLayer);
+        let twice = |dict: &mut DictWriter<'_>| {
+            let mut out = b"d".to_vec();
+            for _ in 0..2 {
+                out.extend_from_slice(b"32:");
+                out.extend_from_slice(&root);
+                out.extend_from_slice(b"64:");
+                out.extend_from_slice(layer.as_flattened());
+            }
+            out.push(b'e');
+            dict.raw(b"piece layers", &out);
+        };
+        assert_eq!(
+            v2(&same, twice).unwrap_err(),
+            TorrentError::UnknownPieceLayer
+        );
+    }
+
+    #[test]
+    fn a_v2_info_dictionary_must_be_canonical() {
+        let error = v2(&[("a", "i05e", [1; 32])], |_| {}).unwrap_err();
+        assert_eq!(error, TorrentError::NotCanonical(Flaws::LEADING_ZERO));
+    }
+
+    /// A hybrid of `a` and `b`, their lengths and the v1 list as given.
+    fn hybrid(lens: [i64; 2], files: &[&[u8]]) -> Result<Torrent, TorrentError> {
+        let info = |info: &mut DictWriter<'_>| {
+            info.dict(b"file tree", |tree| {
+                for (name, len) in [b"a", b"b"].into_iter().zip(lens) {
+                    let properties = |file: &mut DictWriter<'_>| {
+                        file.integer(b"length", len);
+                        file.bytes(b"pieces root", &[1; 32]);
+                    };
+                    tree.dict(name, |file| file.dict(b"", properties));
+                }
+            });
+            info.list(b"files", |list| {
+                files.iter().for_each(|file| list.raw(file))
+            });
+            info.integer(b"meta version", 2);
+            info.bytes(b"name", b"x");
+            info.integer(b"piece length", 16_384);
+            info.bytes(b"pieces", &[7; 40]);
+        };
+        Torrent::parse(file(|_| {}, info, |_| {}))
+    }
+
+    #[test]
+    fn the_halves_of_a_hybrid_must_lay_the_same_files_at_the_same_places() {
+        let a: &[u8] = b"d6:lengthi5e4:pathl1:aee";
+        let b: &[u8] = b"d6:lengthi3e4:pathl1:bee";
+        let pad: &[u8] = b"d4:attr1:p6:lengthi16379e4:pathl4:.pad5:16379ee";
+        let last_pad: &[u8] = b"d4:attr1:p6:lengthi16381ee";
+        let one_byte: &[u8] = b"d4:attr1:p6:lengthi1ee";
+        let total = |files: &[&[u8]]| Ok(hybrid([5, 3], files)?.layout().total_len());
+        assert_eq!(total(&[a, pad, b]), Ok(16_387));
+        assert_eq!(total(&[a, pad, b, last_pad]), Ok(32_768));
+        let disagree = |file| Err(TorrentError::Disagree { file });
+        assert_eq!(total(&[a, b]), disagree(1));
+        assert_eq!(total(&[b, pad, a]), disagree(0));
+        assert_eq!(total(&[a, pad]), disagree(1));
+        assert_eq!(total(&[a, pad, b, b]), disagree(2));
+        assert_eq!(total(&[a, pad, b, one_byte]), disagree(2));
+
+        let a: &[u8] = b"d6:lengthi9223372036854775807e4:pathl1:aee";
+        let b: &[u8] = b"d6:lengthi9223372036854775807e4:pathl1:bee";
+        let error = hybrid([i64::MAX; 2], &[a, one_byte, b]).unwrap_err();
+        assert_eq!(error, TorrentError::Layout(BadLayout::Length));
+    }
 }
