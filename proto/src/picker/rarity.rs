@@ -175,6 +175,7 @@ impl Rarity {
             let up_to = |piece: &u32| counts[*piece as usize] <= count;
             assert_eq!(self.order.partition_point(up_to), *end as usize);
         }
+        assert!(!matches!(self.ends[..], [.., below, last] if below == last));
         assert_eq!(
             self.ends.last().map_or(0, |end| *end as usize),
             self.order.len()
