@@ -18,4 +18,5 @@ pub mod drive;
 pub mod engine;
 pub mod meta;
 pub mod picker;
+pub mod tracker;
 pub mod wire;
