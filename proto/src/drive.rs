@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 
 use crate::base::id::ConnId;
 use crate::base::time::Instant;
-use crate::engine::{Input, Output};
+use crate::engine::{Engine, Input, Output};
 
 pub use tap::Tap;
 
@@ -26,6 +26,28 @@ pub trait Machine {
     fn poll_output(&mut self, now: Instant) -> Option<Output>;
     /// When to call `handle_timeout`, unless something happens before.
     fn poll_timeout(&self) -> Option<Instant>;
+}
+
+impl Machine for Engine {
+    fn accept(&mut self, now: Instant, from: SocketAddr) -> Option<ConnId> {
+        self.accept(now, from)
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.handle(now, input);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.poll_output(now)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
 }
 
 /// What carries out.

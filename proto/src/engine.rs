@@ -1,6 +1,308 @@
 //! Floor 4: the engine, all torrents and connections of one process behind one grammar.
+//!
+//! [`Engine::handle`] takes the world in, [`Engine::poll_output`] gives intents out,
+//! [`Engine::poll_event`] tells people; nouns are getters that change nothing. After every call of
+//! `accept`, `handle` or `handle_timeout`, poll outputs until there are none.
+
+mod conns;
+mod ops;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 pub use crate::api::{
     self, Command, Config, ConfigError, Disk, DiskDone, DiskError, EndReason, Event, Input,
     IoError, IoErrorKind, Net, Output,
 };
+
+use crate::api::{Add, PeerStats, Refusal, TorrentStats};
+use crate::base::id::{ConnId, TorrentId};
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::torrent::Torrent;
+use crate::torrent::shared::{OPENING_LIMIT, Owner, Shared, Timer};
+
+/// A BitTorrent client without hands: it decides, a host carries out.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Shared,
+    torrents: BTreeMap<TorrentId, Torrent>,
+    by_hash: BTreeMap<[u8; 20], TorrentId>,
+    leaving: BTreeSet<TorrentId>,
+    shutting_down: bool,
+    shut_down: bool,
+}
+
+impl Engine {
+    /// An engine without torrents. All chance comes from `seed`.
+    ///
+    /// # Errors
+    /// Names the setting that cannot work.
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Engine {
+            shared: Shared::new(config, Rng::from_seed(seed), now),
+            torrents: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            shutting_down: false,
+            shut_down: false,
+        })
+    }
+
+    /// Something for people to know, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.shared.poll_event()
+    }
+
+    /// A torrent, seen from outside; `None` if there is no such torrent.
+    pub fn stats(&mut self, now: Instant, torrent: TorrentId) -> Option<TorrentStats> {
+        self.torrents
+            .get_mut(&torrent)
+            .map(|torrent| torrent.stats(now))
+    }
+
+    /// The connected peers of a torrent, in a stable order.
+    pub fn peers(&mut self, now: Instant, torrent: TorrentId) -> Vec<PeerStats> {
+        self.torrents
+            .get_mut(&torrent)
+            .map(|torrent| torrent.peer_stats(now))
+            .unwrap_or_default()
+    }
+
+    /// Our peer id (BEP 20).
+    #[must_use]
+    pub fn peer_id(&self) -> [u8; 20] {
+        self.shared.peer_id
+    }
+
+    /// Bytes of slabs lent out now; at most the memory budget of the configuration.
+    #[must_use]
+    pub fn slab_bytes(&self) -> usize {
+        self.shared.pool.lent_bytes()
+    }
+
+    /// Whether everything is over after [`Command::ShutDown`].
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.shut_down
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Add(add) => {
+                let torrent = add.id;
+                if let Err(reason) = self.add(now, add) {
+                    self.shared.tell(Event::Refused { torrent, reason });
+                }
+            }
+            Command::AddPeer { torrent, addr } => {
+                if let Some(torrent) = self.torrents.get_mut(&torrent) {
+                    torrent.add_peer(now, addr, &mut self.shared);
+                }
+            }
+            Command::Remove { torrent } => self.remove(now, torrent),
+            Command::ShutDown => {
+                self.shutting_down = true;
+                let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
+                all.into_iter()
+                    .for_each(|torrent| self.remove(now, torrent));
+                let conns: Vec<ConnId> =
+                    self.shared.conns.iter().map(|(id, _)| ConnId(id)).collect();
+                conns
+                    .into_iter()
+                    .for_each(|conn| self.abandon_opening(now, conn));
+            }
+        }
+    }
+
+    fn add(&mut self, now: Instant, add: Add) -> Result<(), Refusal> {
+        if self.shutting_down {
+            return Err(Refusal::ShuttingDown);
+        }
+        let info_hash = add.torrent.hashes().v1.ok_or(Refusal::V2Only)?;
+        if self.torrents.contains_key(&add.id) || self.by_hash.contains_key(&info_hash) {
+            return Err(Refusal::Duplicate);
+        }
+        let piece_length = u64::from(add.torrent.layout().piece_length());
+        let budget = self.shared.config.memory_budget;
+        // Downloads have three quarters of the budget, and one piece must fill while one is written.
+        if 2 * piece_length > budget as u64 / 4 * 3 {
+            return Err(Refusal::PieceTooLarge {
+                piece_length,
+                budget,
+            });
+        }
+        let id = add.id;
+        let torrent = Torrent::new(now, add, info_hash, &mut self.shared);
+        self.torrents.insert(id, torrent);
+        self.by_hash.insert(info_hash, id);
+        self.shared.tell(Event::Added { torrent: id });
+        Ok(())
+    }
+
+    fn remove(&mut self, now: Instant, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(&id) else {
+            return;
+        };
+        torrent.leave(now, &mut self.shared);
+        self.leaving.insert(id);
+        let opening = self
+            .shared
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.torrent == Some(id));
+        let opening: Vec<ConnId> = opening.map(|(conn, _)| ConnId(conn)).collect();
+        opening
+            .into_iter()
+            .for_each(|conn| self.abandon_opening(now, conn));
+    }
+
+    /// Does what an input made possible, now that it is dealt with.
+    fn settle(&mut self, now: Instant) {
+        while let Some((id, conn, parting)) = self.shared.dismissed.pop() {
+            if let Some(torrent) = self.torrents.get_mut(&id) {
+                torrent.drop_peer(now, conn, parting, &mut self.shared);
+            }
+        }
+        if core::mem::take(&mut self.shared.freed) {
+            for id in core::mem::take(&mut self.shared.waiting) {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.feed(now, &mut self.shared);
+                }
+            }
+        }
+        if core::mem::take(&mut self.shared.dial_freed) {
+            for id in core::mem::take(&mut self.shared.to_dial) {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.dial(now, &mut self.shared);
+                }
+            }
+        }
+        self.leave_on();
+    }
+
+    fn leave_on(&mut self) {
+        let leaving: Vec<TorrentId> = self.leaving.iter().copied().collect();
+        for id in leaving {
+            let Some(torrent) = self.torrents.get_mut(&id) else {
+                continue;
+            };
+            if torrent.leave_on(&mut self.shared) {
+                self.by_hash.remove(&torrent.info_hash());
+                self.torrents.remove(&id);
+                self.leaving.remove(&id);
+                self.shared.tell(Event::Removed { torrent: id });
+            }
+        }
+        let idle = self.torrents.is_empty() && self.shared.conns.is_empty();
+        if self.shutting_down && idle && !self.shut_down {
+            self.shut_down = true;
+            self.shared.pool.trim();
+            self.shared.tell(Event::ShutDown);
+        }
+    }
+
+    fn timer(&mut self, now: Instant, timer: Timer) {
+        let shared = &mut self.shared;
+        match timer {
+            Timer::DownLimit => shared.down_limit_passed(now),
+            Timer::UpLimit => shared.up_limit_passed(),
+            Timer::Conn(conn) => self.conn_deadline(now, conn),
+            Timer::Choke(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.choke_round(now, shared);
+                }
+            }
+            Timer::Haves(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.spread_haves(now, shared);
+                }
+            }
+            Timer::Tracker(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.tracker_timer(now, shared);
+                }
+            }
+            Timer::Dial(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.dial_timer(now, shared);
+                }
+            }
+        }
+    }
+}
+
+/// The run loop; see [`crate::drive`].
+impl Engine {
+    /// Somebody has connected to us from `from`; `None` refuses.
+    pub fn accept(&mut self, now: Instant, from: SocketAddr) -> Option<ConnId> {
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let config = &self.shared.config;
+        let full = self.shared.conns.len() >= config.max_connections;
+        let stranger = config.loopback_only && !from.ip().is_loopback();
+        if full || stranger || self.shutting_down || self.torrents.is_empty() {
+            return None;
+        }
+        let conn = self.shared.accepted(now, from, Owner::incoming());
+        self.shared
+            .timers
+            .set(now + OPENING_LIMIT, Timer::Conn(conn));
+        Some(conn)
+    }
+
+    /// Something happened. Bounded work; cannot fail: whatever is wrong, only the engine knows the
+    /// remedy.
+    ///
+    /// # Panics
+    /// If an operation completes that is not under way: a fault of the host.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Connected { conn } => self.connected(now, conn),
+            Input::Received { conn, data } => self.received(now, conn, data),
+            Input::Sent { conn } => self.shared.sent(now, conn),
+            Input::Returned { conn, transmission } => self.shared.returned(conn, transmission),
+            Input::Ended { conn, reason } => self.ended(now, conn, reason),
+            Input::Closed { conn } => self.closed(now, conn),
+            Input::Disk(done) => self.disk_done(now, done),
+            Input::Hashed { op, slab, digest } => self.hashed(now, op, slab, digest),
+            Input::Resolved { op, result } => self.resolved(now, op, result),
+            Input::Bound { addr } => self.shared.port = addr.port(),
+            Input::Command(command) => self.command(now, command),
+        }
+        self.settle(now);
+    }
+
+    /// The instant of [`Engine::poll_timeout`] has come. Spurious calls do nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.shared.timers.pop_due(now) {
+            self.timer(now, timer);
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to carry out.
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        loop {
+            if let Some(output) = self.shared.pop() {
+                return Some(output);
+            }
+            let (conn, mut transmission) = self.shared.next_ready()?;
+            if let Some(Owner::Peer(id)) = self.shared.conn(conn).map(|entry| &entry.owner)
+                && let Some(torrent) = self.torrents.get_mut(id)
+            {
+                torrent.fill(now, conn, &mut transmission, &mut self.shared);
+            }
+            if let Some(output) = self.shared.transmit(conn, transmission) {
+                return Some(output);
+            }
+        }
+    }
+
+    /// When to call [`Engine::handle_timeout`], unless something happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.shared.timers.next()
+    }
+}

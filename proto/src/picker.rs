@@ -328,6 +328,13 @@ impl Picker {
         }
     }
 
+    /// Whether `block` would be kept if it came from `who` now.
+    #[must_use]
+    pub fn needs(&self, who: ConnId, block: Block) -> bool {
+        let found = self.find(block);
+        found.is_some_and(|(slot, at)| self.open.at(slot).needs(who, at))
+    }
+
     /// A block came from `who`, asked for or not. Its request is over.
     pub fn arrived(&mut self, who: ConnId, block: Block) -> Arrival {
         let Some((slot, at)) = self.find(block) else {

@@ -233,7 +233,7 @@ pub struct PeerStats {
     /// Its address.
     pub addr: SocketAddr,
     /// Its name for itself, or its peer id.
-    pub client: Vec<u8>,
+    pub client: String,
     /// Bytes of blocks received per second.
     pub down_rate: u64,
     /// Bytes of blocks sent per second.

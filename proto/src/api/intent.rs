@@ -199,8 +199,20 @@ impl Transmission {
         let end = self.head.len() as u32;
         match self.parts.last_mut() {
             Some(Part::Head { to, .. }) => *to = end,
-            _ if end > from => self.parts.push(Part::Head { from, to: end }),
-            _ => {}
+            _ => self.push_head_from(from),
+        }
+    }
+
+    /// Makes the small bytes that are there already, and belong to no part, the first part.
+    pub fn wrap_head(&mut self) {
+        debug_assert!(self.parts.is_empty(), "only at the beginning");
+        self.push_head_from(0);
+    }
+
+    fn push_head_from(&mut self, from: u32) {
+        let to = self.head.len() as u32;
+        if to > from {
+            self.parts.push(Part::Head { from, to });
         }
     }
 

@@ -292,12 +292,17 @@ impl OpenPiece {
         }
     }
 
+    /// Whether block `at` would be new if it came from `who`.
+    pub(super) fn needs(&self, who: ConnId, at: u32) -> bool {
+        let missing = self.blocks[at as usize].given_by == NOBODY;
+        missing && (!self.exclusive || self.holder == Some(who))
+    }
+
     /// Block `at` came from `who`; whether it is new.
     pub(super) fn arrived(&mut self, who: ConnId, at: u32) -> bool {
         let was_free = self.blocks[at as usize].is_free();
         self.forget_request(who, at);
-        let block = &self.blocks[at as usize];
-        if block.given_by != NOBODY || (self.exclusive && self.holder != Some(who)) {
+        if !self.needs(who, at) {
             return false;
         }
         let Some(member) = self.enlist(who) else {

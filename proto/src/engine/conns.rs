@@ -1,0 +1,212 @@
+//! Connections, from their making to their `Closed`: which torrent's business is this?
+
+use core::net::SocketAddr;
+
+use super::Engine;
+use crate::api::EndReason;
+use crate::base::id::{ConnId, TorrentId};
+use crate::base::time::Instant;
+use crate::peer::opening::{Opened, Step};
+use crate::swarm::Parting;
+use crate::torrent::peers::{Declined, RESERVED};
+use crate::torrent::shared::Owner;
+use crate::wire::handshake::Handshake;
+
+impl Engine {
+    pub(super) fn connected(&mut self, now: Instant, conn: ConnId) {
+        let Some(entry) = self.shared.conn(conn) else {
+            return;
+        };
+        if entry.closing {
+            return;
+        }
+        match &entry.owner {
+            Owner::Opening(opening) => {
+                let asked_for = opening.asked_for();
+                self.shared.connected(now, conn);
+                if let Some(info_hash) = asked_for {
+                    self.greet(conn, info_hash);
+                }
+            }
+            Owner::Tracker(id) => {
+                let id = *id;
+                self.shared.connected(now, conn);
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.tracker_connected(now, conn, &mut self.shared);
+                }
+            }
+            Owner::Peer(_) | Owner::Nobody => {}
+        }
+    }
+
+    fn greet(&mut self, conn: ConnId, info_hash: [u8; 20]) {
+        let peer_id = self.shared.peer_id;
+        let ours = Handshake {
+            reserved: RESERVED,
+            info_hash,
+            peer_id,
+        };
+        self.shared
+            .send(conn, |out| out.extend_from_slice(&ours.encode()));
+    }
+
+    pub(super) fn received(&mut self, now: Instant, conn: ConnId, data: &[u8]) {
+        self.shared.received(conn, data.len());
+        let Some(entry) = self.shared.conn(conn) else {
+            return;
+        };
+        match entry.owner {
+            Owner::Opening(..) => self.opening_received(now, conn, data),
+            Owner::Peer(id) => self.peer_received(now, conn, id, data),
+            Owner::Tracker(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.tracker_received(now, conn, data, &mut self.shared);
+                }
+            }
+            Owner::Nobody => {}
+        }
+        self.shared.grant(now, conn);
+    }
+
+    fn peer_received(&mut self, now: Instant, conn: ConnId, id: TorrentId, data: &[u8]) {
+        let Some(torrent) = self.torrents.get_mut(&id) else {
+            return;
+        };
+        if let Err(violation) = torrent.received(now, conn, data, &mut self.shared) {
+            torrent.punish(now, conn, violation, &mut self.shared);
+        }
+    }
+
+    fn opening_received(&mut self, now: Instant, conn: ConnId, mut data: &[u8]) {
+        loop {
+            let Some(entry) = self.shared.conn(conn) else {
+                return;
+            };
+            let Owner::Opening(opening) = &mut entry.owner else {
+                return;
+            };
+            match opening.read(&mut data) {
+                Ok(Step::Pending) => return,
+                Ok(Step::Asked(info_hash)) => {
+                    let addr = entry.addr;
+                    let asked = self.by_hash.get(&info_hash).copied();
+                    let torrent = asked.and_then(|id| self.torrents.get(&id));
+                    if !torrent.is_some_and(|torrent| torrent.admits(addr.ip())) {
+                        return self.abandon_opening(now, conn);
+                    }
+                    self.shared.asked_for(conn, asked);
+                    self.greet(conn, info_hash);
+                }
+                Ok(Step::Opened(opened)) => {
+                    return self.opened(now, conn, &opened, data);
+                }
+                Err(_) => return self.abandon_opening(now, conn),
+            }
+        }
+    }
+
+    /// The handshake is over: the torrent takes the peer, with what it sent already, or declines.
+    fn opened(&mut self, now: Instant, conn: ConnId, opened: &Opened, leftover: &[u8]) {
+        let Some(entry) = self.shared.conn(conn) else {
+            return;
+        };
+        let (addr, torrent) = (entry.addr, entry.torrent);
+        let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(&id)) else {
+            return self.abandon_opening(now, conn);
+        };
+        match torrent.adopt(now, conn, addr, opened, &mut self.shared) {
+            Ok(()) => {
+                if let Err(violation) = torrent.received(now, conn, leftover, &mut self.shared) {
+                    torrent.punish(now, conn, violation, &mut self.shared);
+                }
+            }
+            Err(declined) => {
+                let parting = match declined {
+                    Declined::Ourselves => Parting::Shunned,
+                    Declined::Twice => Parting::Useless,
+                    Declined::Full | Declined::Unwelcome => Parting::Worked,
+                };
+                self.close_opening(now, conn, parting);
+            }
+        }
+    }
+
+    /// Closes a connection whose handshake is under way, if it is one.
+    pub(super) fn abandon_opening(&mut self, now: Instant, conn: ConnId) {
+        self.close_opening(now, conn, Parting::Failed);
+    }
+
+    fn close_opening(&mut self, now: Instant, conn: ConnId, parting: Parting) {
+        let Some(entry) = self.shared.conn(conn) else {
+            return;
+        };
+        let Owner::Opening(..) = entry.owner else {
+            return;
+        };
+        let dialled = (!entry.incoming).then_some((entry.addr, entry.torrent));
+        self.shared.close(conn);
+        if let Some((addr, torrent)) = dialled {
+            self.dial_failed(now, addr, torrent, parting);
+        }
+    }
+
+    fn dial_failed(
+        &mut self,
+        now: Instant,
+        addr: SocketAddr,
+        torrent: Option<TorrentId>,
+        parting: Parting,
+    ) {
+        if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(&id)) {
+            torrent.dial_failed(now, addr, parting, &mut self.shared);
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Instant, conn: ConnId, reason: EndReason) {
+        let Some(entry) = self.shared.conn(conn) else {
+            return;
+        };
+        match entry.owner {
+            Owner::Opening(..) => self.abandon_opening(now, conn),
+            Owner::Peer(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.drop_peer(now, conn, Parting::Worked, &mut self.shared);
+                }
+            }
+            Owner::Tracker(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.tracker_ended(now, conn, reason, &mut self.shared);
+                }
+            }
+            Owner::Nobody => {}
+        }
+    }
+
+    pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
+        let Some(entry) = self.shared.conns.remove(conn.0) else {
+            return;
+        };
+        self.shared.dial_freed = true;
+        if let Owner::Tracker(id) = entry.owner
+            && let Some(torrent) = self.torrents.get_mut(&id)
+        {
+            torrent.tracker_closed(now, conn, &mut self.shared);
+        }
+    }
+
+    /// A connection's deadline: an opening has had its time; a peer looks at its own clocks.
+    pub(super) fn conn_deadline(&mut self, now: Instant, conn: ConnId) {
+        let Some(entry) = self.shared.conn(conn) else {
+            return;
+        };
+        match entry.owner {
+            Owner::Opening(..) => self.abandon_opening(now, conn),
+            Owner::Peer(id) => {
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.peer_deadline(now, conn, &mut self.shared);
+                }
+            }
+            Owner::Tracker(_) | Owner::Nobody => {}
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Floor 3: one torrent. Composes the machines of floor 2 and decides what they do together.
+//!
+//! Split by direction: [`check`] hashes what is there, [`download`] fetches, [`upload`] serves,
+//! [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
+//! [`leave`] ends it all in good order.
+//!
+//! A piece is in one of these states, told by who holds it:
+//! - *had*: in `have`, verified and written;
+//! - *in flight*: its slab travels with a hash or a write, the picker holds it complete;
+//! - *open*: the picker tracks its blocks, `assembly` its slab;
+//! - *missing*: none of these.
+
+mod check;
+mod discovery;
+mod download;
+mod leave;
+mod messages;
+pub(crate) mod peers;
+pub(crate) mod shared;
+mod upload;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::api::{
+    Access, Add, Disk, DiskError, Event, Mode, Output, PeerStats, Phase, TorrentStats,
+};
+use crate::base::bits::Bitfield;
+use crate::base::id::{ConnId, TorrentId};
+use crate::base::rate::Meter;
+use crate::base::time::Instant;
+use crate::choke::Choker;
+use crate::meta;
+use crate::meta::layout::{Layout, PieceIndex};
+use crate::peer::Peer;
+use crate::picker::{Counted, Picker};
+use crate::store::assembly::{Assembly, Writer};
+use crate::store::suspects::Suspects;
+use crate::swarm::Swarm;
+use crate::tracker::schedule::{Announcer, Identity};
+use crate::wire::message::Decoder;
+
+use shared::{Alarm, Op, Shared, Timer};
+
+/// How many departed peers are remembered by their address, in case a piece of theirs fails.
+const DEPARTED_MAX: usize = 256;
+
+/// A peer and what the torrent keeps of it.
+#[derive(Debug)]
+struct Session {
+    peer: Peer<Writer>,
+    /// `None` while a frame of it is being handled, and after an error.
+    decoder: Option<Decoder>,
+    /// How the picker counts its pieces; `None` until it has told of them.
+    counted: Option<Counted>,
+}
+
+/// One torrent of an engine.
+#[derive(Debug)]
+pub(crate) struct Torrent {
+    id: TorrentId,
+    info_hash: [u8; 20],
+    meta: Arc<meta::Torrent>,
+    layout: Arc<Layout>,
+    mode: Mode,
+    trust: bool,
+    phase: Phase,
+    /// The storage was opened and not closed.
+    storage_open: bool,
+    /// Something was written since the last sync.
+    unsynced: bool,
+    /// `Completed` was told.
+    completed: bool,
+    wanted: Bitfield,
+    have: Bitfield,
+    /// Pieces had since the start, in their order; peers read it with a cursor.
+    have_log: Vec<PieceIndex>,
+    check: check::Progress,
+    picker: Picker,
+    assembly: Assembly,
+    suspects: Suspects,
+    peers: BTreeMap<ConnId, Box<Session>>,
+    /// Peers that gave us something and are gone, the last ones.
+    departed: VecDeque<(ConnId, IpAddr)>,
+    /// Peers that were left without a block to ask for and may find one when something changes.
+    hungry: BTreeSet<ConnId>,
+    /// Peers that ask for blocks while there is no memory to read them.
+    unserved: BTreeSet<ConnId>,
+    choker: Choker,
+    swarm: Swarm,
+    /// Outgoing connections not past their handshake.
+    dialling: usize,
+    announcer: Option<Announcer>,
+    /// The connection to the tracker.
+    tracker_conn: Option<ConnId>,
+    haves: Alarm,
+    dials: Alarm,
+    announces: Alarm,
+    down: Meter,
+    up: Meter,
+    wasted: u64,
+}
+
+impl Torrent {
+    /// A torrent that opens its files.
+    pub(crate) fn new(now: Instant, add: Add, info_hash: [u8; 20], shared: &mut Shared) -> Self {
+        let layout = add.torrent.layout().clone();
+        let pieces = layout.pieces() as usize;
+        let rng = shared.rng.fork(&alloc::format!("torrent {}", add.id.0));
+        let mut picker = Picker::new(layout.clone(), rng.fork("picker"));
+        picker.set_sequential(add.sequential);
+        let wanted = wanted(&add, pieces);
+        for piece in (0..layout.pieces()).map(PieceIndex) {
+            if !wanted.contains(piece.at()) {
+                picker.set_wanted(piece, false);
+            }
+        }
+        let identity = Identity {
+            info_hash,
+            peer_id: shared.peer_id,
+            user_agent: shared.config.client_name,
+        };
+        let loopback_only = shared.config.loopback_only;
+        let announcer = (add.announce && !add.torrent.trackers().is_empty()).then(|| {
+            Announcer::new(
+                add.torrent.trackers(),
+                identity,
+                rng.fork("tracker"),
+                loopback_only,
+            )
+        });
+        let torrent = Torrent {
+            id: add.id,
+            info_hash,
+            layout,
+            mode: add.mode,
+            trust: add.check == crate::api::Check::Trust,
+            phase: Phase::Opening,
+            storage_open: true,
+            unsynced: false,
+            completed: false,
+            wanted,
+            have: Bitfield::new(pieces),
+            have_log: Vec::new(),
+            check: check::Progress::default(),
+            picker,
+            assembly: Assembly::default(),
+            suspects: Suspects::default(),
+            peers: BTreeMap::new(),
+            departed: VecDeque::new(),
+            hungry: BTreeSet::new(),
+            unserved: BTreeSet::new(),
+            choker: Choker::new(rng.fork("choke"), shared.config.upload_slots),
+            swarm: Swarm::new(loopback_only),
+            dialling: 0,
+            announcer,
+            tracker_conn: None,
+            haves: Alarm::default(),
+            dials: Alarm::default(),
+            announces: Alarm::default(),
+            down: Meter::default(),
+            up: Meter::default(),
+            wasted: 0,
+            meta: add.torrent,
+        };
+        torrent.open(now, add.root, add.preallocate, shared);
+        torrent
+    }
+
+    fn open(&self, now: Instant, root: Arc<str>, preallocate: bool, shared: &mut Shared) {
+        let op = shared.begin(self.id, Op::Open);
+        let access = match self.mode {
+            Mode::Download => Access::Write { preallocate },
+            Mode::Seed => Access::Read,
+        };
+        let (storage, layout) = (self.id, self.layout.clone());
+        shared.push(Output::Disk(Disk::Open {
+            op,
+            storage,
+            root,
+            layout,
+            access,
+        }));
+        shared
+            .timers
+            .set(now + crate::choke::ROUND, Timer::Choke(self.id));
+    }
+
+    /// Its v1 info-hash.
+    pub(crate) fn info_hash(&self) -> [u8; 20] {
+        self.info_hash
+    }
+
+    /// Whether peers are spoken to.
+    fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Downloading | Phase::Seeding)
+    }
+
+    /// The disk refused: stands still, and says why.
+    fn fail(&mut self, now: Instant, action: &'static str, error: DiskError, shared: &mut Shared) {
+        let torrent = self.id;
+        shared.tell(Event::DiskFailed {
+            torrent,
+            action,
+            error,
+        });
+        if self.phase != Phase::Leaving {
+            self.phase = Phase::Failed;
+            self.drop_all_peers(now, shared);
+        }
+    }
+
+    /// The torrent, seen from outside.
+    pub(crate) fn stats(&mut self, now: Instant) -> TorrentStats {
+        TorrentStats {
+            phase: self.phase,
+            pieces: self.layout.pieces(),
+            pieces_had: self.have.count() as u32,
+            pieces_missing: self.picker.missing_wanted(),
+            pieces_checked: self.check.done(),
+            bytes_wanted: self.bytes_of(&self.wanted, &self.wanted),
+            bytes_had: self.bytes_of(&self.wanted, &self.have),
+            downloaded: self.down.total(),
+            uploaded: self.up.total(),
+            wasted: self.wasted,
+            down_rate: self.down.rate(now),
+            up_rate: self.up.rate(now),
+            peers: self.peers.len(),
+            seeds: self.sessions().filter(|peer| peer.have.is_full()).count(),
+            unchoking_us: self.sessions().filter(|peer| !peer.chokes_us).count(),
+            known: self.swarm.len(),
+        }
+    }
+
+    /// Its connected peers, seen from outside.
+    pub(crate) fn peer_stats(&mut self, now: Instant) -> Vec<PeerStats> {
+        let sessions = self.peers.values_mut().map(|session| &mut session.peer);
+        sessions
+            .map(|peer| PeerStats {
+                addr: peer.addr,
+                client: peer.client.clone(),
+                down_rate: peer.down.rate(now),
+                up_rate: peer.up.rate(now),
+                pieces: peer.have.count(),
+            })
+            .collect()
+    }
+
+    /// The bytes of the pieces that are in both sets.
+    fn bytes_of(&self, set: &Bitfield, other: &Bitfield) -> u64 {
+        let both = set.iter().filter(|piece| other.contains(*piece));
+        both.map(|piece| u64::from(self.layout.piece_len(PieceIndex(piece as u32))))
+            .sum()
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = &Peer<Writer>> {
+        self.peers.values().map(|session| &session.peer)
+    }
+}
+
+/// The pieces that are wanted; to seed, none that are missing are.
+fn wanted(add: &Add, pieces: usize) -> Bitfield {
+    match (&add.mode, &add.wanted) {
+        (Mode::Seed, _) => Bitfield::new(pieces),
+        (Mode::Download, Some(wanted)) if wanted.len() == pieces => wanted.clone(),
+        (Mode::Download, _) => Bitfield::full(pieces),
+    }
+}

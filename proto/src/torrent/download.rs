@@ -1,0 +1,426 @@
+//! Down: from a request that goes out to a piece that is written.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use super::shared::{Op, Shared, Timer};
+use super::{Session, Torrent};
+use crate::api::{Disk, DiskError, Event, Output, Phase};
+use crate::base::id::ConnId;
+use crate::base::slab::{Purpose, Slab};
+use crate::base::time::{Duration, Instant};
+use crate::meta::layout::{Block, PieceIndex};
+use crate::peer::{Arriving, Peer, Violation};
+use crate::picker::{Arrival, Pick};
+use crate::store::assembly::Writer;
+use crate::wire::message::{BlockRequest, Message};
+
+/// Peers hear of a new piece at most this much later; meanwhile several gather.
+const HAVE_DELAY: Duration = Duration::from_millis(500);
+
+impl Torrent {
+    /// Asks `peer` for as much as its pipeline holds and memory allows.
+    pub(super) fn request_more(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        shared: &mut Shared,
+    ) {
+        if self.phase != Phase::Downloading || !peer.wanted || peer.refusing {
+            return;
+        }
+        if peer.chokes_us && peer.allowed_fast.is_empty() {
+            return;
+        }
+        let mut room = peer.pipeline.room();
+        if peer.pipeline.is_empty() {
+            peer.progress_at = now;
+        }
+        while room > 0 {
+            let Some(pick) = self.pick(conn, peer, shared) else {
+                self.is_hungry(conn, shared);
+                if peer.pipeline.is_empty() && !self.picker.wants_from(&peer.have) {
+                    self.set_interest(conn, peer, false, shared);
+                }
+                return;
+            };
+            room -= 1;
+            peer.pipeline.push(pick.block);
+            let request = Message::Request(range(pick.block));
+            shared.send(conn, |out| request.encode(out));
+        }
+        self.hungry.remove(&conn);
+    }
+
+    /// The next block for `peer`; a slab is reserved before the first request of a piece.
+    fn pick(&mut self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) -> Option<Pick> {
+        let capacity = self.layout.piece_length() as usize;
+        let may_open = shared.pool.can_take(capacity, Purpose::Download);
+        let pick = if peer.chokes_us {
+            self.picker
+                .pick_among(conn, &peer.have, &peer.allowed_fast, may_open)?
+        } else {
+            self.picker.pick(conn, &peer.have, may_open)?
+        };
+        if pick.opens {
+            let piece = pick.block.piece;
+            let mut slab = shared
+                .pool
+                .take(capacity, Purpose::Download)
+                .expect("the pool said that it could");
+            slab.set_len(self.layout.piece_len(piece) as usize);
+            self.assembly.open(piece, slab);
+        }
+        Some(pick)
+    }
+
+    /// Remembers a peer that was left without a block to ask for.
+    pub(super) fn is_hungry(&mut self, conn: ConnId, shared: &mut Shared) {
+        self.hungry.insert(conn);
+        shared.waiting.insert(self.id);
+    }
+
+    /// Memory or blocks came free: whoever waited for them may go on.
+    pub(crate) fn feed(&mut self, now: Instant, shared: &mut Shared) {
+        self.check_more(now, shared);
+        for conn in core::mem::take(&mut self.unserved) {
+            shared.mark_ready(conn);
+        }
+        for conn in core::mem::take(&mut self.hungry) {
+            self.with_session(conn, |torrent, session| {
+                torrent.request_more(now, conn, &mut session.peer, shared);
+            });
+        }
+    }
+
+    /// Runs `act` with one session taken out, so that it and the torrent can both change.
+    pub(super) fn with_session<R>(
+        &mut self,
+        conn: ConnId,
+        act: impl FnOnce(&mut Self, &mut Session) -> R,
+    ) -> Option<R> {
+        let mut session = self.peers.remove(&conn)?;
+        let result = act(self, &mut session);
+        self.peers.insert(conn, session);
+        Some(result)
+    }
+
+    /// The header of a block came.
+    pub(super) fn block_begins(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        header: BlockRequest,
+    ) -> Result<(), Violation> {
+        peer.progress_at = now;
+        let Some(asked) = peer.pipeline.take(header) else {
+            peer.discard = header.len;
+            self.wasted += u64::from(header.len);
+            return peer.sin(Violation::Unrequested);
+        };
+        let block = asked.block;
+        let needed = self.picker.needs(conn, block);
+        let writer = if needed {
+            self.assembly.begin(block)
+        } else {
+            None
+        };
+        peer.arriving = Some(Arriving { block, writer });
+        Ok(())
+    }
+
+    /// A part of a block came.
+    pub(super) fn block_continues(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        bytes: &[u8],
+        last: bool,
+        shared: &mut Shared,
+    ) {
+        peer.progress_at = now;
+        peer.down.add(now, bytes.len() as u64);
+        self.down.add(now, bytes.len() as u64);
+        let Some(arriving) = &mut peer.arriving else {
+            peer.discard = peer.discard.saturating_sub(bytes.len() as u32);
+            return;
+        };
+        if let Some(writer) = &mut arriving.writer
+            && !self.assembly.write(writer, bytes)
+        {
+            arriving.writer = None;
+        }
+        if last && let Some(arriving) = peer.arriving.take() {
+            self.block_ends(now, conn, peer, arriving, shared);
+        }
+    }
+
+    fn block_ends(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        arriving: Arriving<Writer>,
+        shared: &mut Shared,
+    ) {
+        let block = arriving.block;
+        peer.snubbed = false;
+        peer.refusing = false;
+        peer.absolve();
+        peer.pipeline.block_came(now, block.len);
+        let whole = arriving
+            .writer
+            .is_some_and(|writer| self.assembly.end(writer));
+        if !whole {
+            self.wasted += u64::from(block.len);
+            self.picker.release(conn, block);
+            return self.request_more(now, conn, peer, shared);
+        }
+        let others: SmallVec<[ConnId; 4]> = self
+            .picker
+            .asked(block)
+            .filter(|asker| *asker != conn)
+            .collect();
+        match self.picker.arrived(conn, block) {
+            Arrival::Unwanted => self.wasted += u64::from(block.len),
+            Arrival::New { piece_complete } => {
+                others
+                    .into_iter()
+                    .for_each(|other| self.cancel(other, block, shared));
+                if piece_complete {
+                    self.piece_complete(block.piece, shared);
+                }
+            }
+        }
+        self.request_more(now, conn, peer, shared);
+    }
+
+    /// Withdraws a request from a peer that was asked as well (BEP 3, endgame).
+    fn cancel(&mut self, conn: ConnId, block: Block, shared: &mut Shared) {
+        let Some(session) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let being_sent = session
+            .peer
+            .arriving
+            .as_ref()
+            .is_some_and(|now| now.block == block);
+        if being_sent || !session.peer.pipeline.contains(block) {
+            return;
+        }
+        // With the fast extension the answer still comes, a block or a rejection: it stays in the
+        // pipeline until then (BEP 6).
+        if session.peer.is_fast() {
+            session.peer.pipeline.release(block);
+        } else {
+            session.peer.pipeline.take(range(block));
+        }
+        self.picker.release(conn, block);
+        let cancel = Message::Cancel(range(block));
+        shared.send(conn, |out| cancel.encode(out));
+        self.is_hungry(conn, shared);
+        shared.freed = true;
+    }
+
+    fn piece_complete(&mut self, piece: PieceIndex, shared: &mut Shared) {
+        let slab = self
+            .assembly
+            .close(piece)
+            .expect("a complete piece has its slab");
+        let op = shared.begin(self.id, Op::Hash(piece));
+        shared.push(Output::Hash { op, slab });
+    }
+
+    /// A downloaded piece was hashed.
+    pub(crate) fn piece_hashed(
+        &mut self,
+        piece: PieceIndex,
+        slab: Slab,
+        digest: [u8; 20],
+        shared: &mut Shared,
+    ) {
+        if !self.is_live() {
+            return self.let_go(piece, slab, shared);
+        }
+        if self.meta.piece_hash_v1(piece) != Some(digest) {
+            return self.piece_corrupt(piece, slab, shared);
+        }
+        for liar in self.suspects.passed(piece, slab.as_slice()) {
+            self.ban(liar, "corrupt data", shared);
+        }
+        let op = shared.begin(self.id, Op::Write(piece));
+        let (storage, spans) = (self.id, self.layout.spans(self.layout.whole(piece)));
+        self.unsynced = true;
+        shared.push(Output::Disk(Disk::Write {
+            op,
+            storage,
+            slab,
+            spans,
+        }));
+    }
+
+    /// Finds out who lied, and fetches the piece again from one peer alone.
+    fn piece_corrupt(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+        shared.tell(Event::Corrupt {
+            torrent: self.id,
+            piece: piece.0,
+        });
+        self.wasted += slab.len() as u64;
+        let givers: Vec<ConnId> = self.picker.contributors(piece).collect();
+        let givers: Vec<Option<IpAddr>> =
+            givers.into_iter().map(|conn| self.host_of(conn)).collect();
+        let culprit = self.suspects.failed(piece, slab.as_slice(), &givers);
+        self.picker.failed(piece, true);
+        self.assembly.open(piece, slab);
+        if let Some(culprit) = culprit {
+            self.ban(culprit, "corrupt data", shared);
+        }
+        shared.freed = true;
+    }
+
+    fn host_of(&self, conn: ConnId) -> Option<IpAddr> {
+        let here = self.peers.get(&conn).map(|session| session.peer.addr.ip());
+        here.or_else(|| {
+            self.departed
+                .iter()
+                .find(|(gone, _)| *gone == conn)
+                .map(|(_, ip)| *ip)
+        })
+    }
+
+    /// A verified piece was written, or could not be.
+    pub(crate) fn piece_written(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        slab: Slab,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        if let Err(error) = result {
+            self.let_go(piece, slab, shared);
+            return self.fail(now, "write", error, shared);
+        }
+        shared.give(slab);
+        self.picker.verified(piece);
+        self.have.insert(piece.at());
+        self.have_log.push(piece);
+        self.haves
+            .set(&mut shared.timers, now + HAVE_DELAY, Timer::Haves(self.id));
+        if self.phase == Phase::Downloading && self.picker.is_done() {
+            self.all_written(shared);
+        }
+    }
+
+    /// A piece in flight is given up.
+    fn let_go(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+        shared.give(slab);
+        self.picker.close_piece(piece);
+    }
+
+    /// Everything wanted is written: it counts when it is durable.
+    fn all_written(&mut self, shared: &mut Shared) {
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.with_session(conn, |torrent, session| {
+                torrent.set_interest(conn, &mut session.peer, false, shared);
+            });
+        }
+        self.hungry.clear();
+        self.sync(shared);
+    }
+
+    pub(super) fn sync(&mut self, shared: &mut Shared) {
+        self.unsynced = false;
+        let op = shared.begin(self.id, Op::Sync);
+        shared.push(Output::Disk(Disk::Sync {
+            op,
+            storage: self.id,
+        }));
+    }
+
+    /// All that was written is durable, or cannot be made so.
+    pub(crate) fn synced(
+        &mut self,
+        now: Instant,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        if let Err(error) = result {
+            self.fail(now, "sync", error, shared);
+        } else if self.phase == Phase::Downloading && self.picker.is_done() {
+            self.phase = Phase::Seeding;
+            if !core::mem::replace(&mut self.completed, true) {
+                shared.tell(Event::Completed { torrent: self.id });
+            }
+            self.announce_completed(now, shared);
+            self.dismiss_useless(shared);
+        }
+    }
+
+    /// Peers are told of new pieces when they are next served.
+    pub(crate) fn spread_haves(&mut self, now: Instant, shared: &mut Shared) {
+        if !self.haves.fired(now) {
+            return;
+        }
+        for (conn, session) in &self.peers {
+            if session.peer.have_cursor < self.have_log.len() {
+                shared.mark_ready(*conn);
+            }
+        }
+    }
+
+    /// Everything we asked of `peer` is void; others may be asked.
+    pub(super) fn release_requests(
+        &mut self,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        shared: &mut Shared,
+    ) {
+        if let Some(Arriving { block, writer }) = peer.arriving.take() {
+            self.picker.release(conn, block);
+            if let Some(writer) = writer {
+                self.assembly.end(writer);
+            }
+        }
+        for asked in peer.pipeline.drain() {
+            self.picker.release(conn, asked.block);
+        }
+        shared.freed = true;
+    }
+
+    /// Nobody gets a new piece for want of memory: gives up an open piece on which nobody works.
+    pub(super) fn rescue_slab(&mut self, shared: &mut Shared) {
+        let capacity = self.layout.piece_length() as usize;
+        if self.hungry.is_empty() || shared.pool.can_take(capacity, Purpose::Download) {
+            return;
+        }
+        let open = self
+            .picker
+            .open_pieces()
+            .filter(|piece| self.assembly.is_open(*piece));
+        let idle = open.into_iter().find(|piece| {
+            let mut blocks =
+                (0..self.layout.blocks_in(*piece)).map(|at| self.layout.nth_block(*piece, at));
+            blocks.all(|block| self.picker.asked(block).next().is_none())
+        });
+        if let Some(piece) = idle
+            && let Some(slab) = self.assembly.close(piece)
+        {
+            self.let_go(piece, slab, shared);
+        }
+    }
+}
+
+pub(super) fn range(block: Block) -> BlockRequest {
+    BlockRequest {
+        piece: block.piece.0,
+        begin: block.begin,
+        len: block.len,
+    }
+}

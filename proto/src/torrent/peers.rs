@@ -1,0 +1,391 @@
+//! Peers come and go: adoption, choking rounds, silence, bans, dialling.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use super::shared::{OPENING_LIMIT, Owner, Shared, Timer};
+use super::{DEPARTED_MAX, Session, Torrent};
+use crate::api::{Event, Phase};
+use crate::base::id::ConnId;
+use crate::base::time::Instant;
+use crate::choke::{PeerView, ROUND};
+use crate::peer::opening::{Opened, Opening};
+use crate::peer::upload::UPLOAD_QUEUE_MAX;
+use crate::peer::{IDLE_LIMIT, KEEP_ALIVE, Peer, SNUB_AFTER, Violation};
+use crate::store::assembly::Writer;
+use crate::swarm::Parting;
+use crate::wire::extended::ExtendedHandshake;
+use crate::wire::handshake::Reserved;
+use crate::wire::message::{Decoder, Message};
+
+/// Why a peer is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    /// It is ourselves.
+    Ourselves,
+    /// It is here already.
+    Twice,
+    /// There are enough.
+    Full,
+    /// The torrent speaks to nobody now, or not to this host.
+    Unwelcome,
+}
+
+/// What we offer in our handshake (BEP 6, BEP 10).
+pub(crate) const RESERVED: Reserved = Reserved::NONE.with_fast().with_extended();
+
+impl Torrent {
+    /// Whether a connection of this host may become a peer.
+    pub(crate) fn admits(&self, ip: IpAddr) -> bool {
+        self.is_live() && self.swarm.admits(ip)
+    }
+
+    /// Takes a connection past its handshake as a peer.
+    pub(crate) fn adopt(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        addr: SocketAddr,
+        opened: &Opened,
+        shared: &mut Shared,
+    ) -> Result<(), Declined> {
+        if opened.handshake.peer_id == shared.peer_id {
+            return Err(Declined::Ourselves);
+        }
+        if !self.admits(addr.ip()) {
+            return Err(Declined::Unwelcome);
+        }
+        self.settle_twins(now, opened, shared)?;
+        if self.peers.len() >= shared.config.max_peers {
+            return Err(Declined::Full);
+        }
+        if !opened.incoming {
+            self.dialling -= 1;
+        }
+        shared.adopted(conn, self.id);
+        let pieces = self.layout.pieces();
+        let mut peer = Peer::new(now, addr, opened, pieces as usize);
+        peer.have_cursor = self.have_log.len();
+        shared.timers.set(peer.deadline(), Timer::Conn(conn));
+        self.introduce(conn, &peer, shared);
+        let decoder = Some(Decoder::new(pieces));
+        self.peers.insert(
+            conn,
+            Box::new(Session {
+                peer,
+                decoder,
+                counted: None,
+            }),
+        );
+        Ok(())
+    }
+
+    /// Two peers that dial each other at once have two connections; both must keep the same one:
+    /// the one that was dialled by the greater peer id. Otherwise the first one stays.
+    fn settle_twins(
+        &mut self,
+        now: Instant,
+        opened: &Opened,
+        shared: &mut Shared,
+    ) -> Result<(), Declined> {
+        let theirs = opened.handshake.peer_id;
+        let twin = self
+            .peers
+            .iter()
+            .find(|(_, session)| session.peer.id == theirs);
+        let Some((twin, session)) = twin else {
+            return Ok(());
+        };
+        let dialled_by_greater = opened.incoming == (theirs > shared.peer_id);
+        if session.peer.incoming == opened.incoming || !dialled_by_greater {
+            return Err(Declined::Twice);
+        }
+        self.drop_peer(now, *twin, Parting::Useless, shared);
+        Ok(())
+    }
+
+    /// Our first messages: what we have, and what we can (BEP 3, 6, 10).
+    fn introduce(&self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) {
+        let extended = peer.reserved.extended().then(|| {
+            let mut payload = Vec::new();
+            let handshake = ExtendedHandshake {
+                client: Some(String::from(shared.config.client_name)),
+                port: (shared.port != 0).then_some(shared.port),
+                request_queue: Some(UPLOAD_QUEUE_MAX as u32),
+                your_ip: Some(peer.addr.ip()),
+                ..ExtendedHandshake::default()
+            };
+            handshake.encode(&mut payload);
+            payload
+        });
+        let mut bits = Vec::new();
+        self.have.to_wire(&mut bits);
+        let (some, all) = (self.have.count() > 0, self.have.is_full());
+        shared.send(conn, |out| {
+            match (peer.is_fast(), some, all) {
+                (true, false, _) => Message::HaveNone.encode(out),
+                (true, _, true) => Message::HaveAll.encode(out),
+                (_, true, _) => Message::Bitfield(&bits).encode(out),
+                (false, false, _) => {}
+            }
+            if let Some(payload) = &extended {
+                Message::Extended { id: 0, payload }.encode(out);
+            }
+        });
+    }
+
+    /// A peer's connection is over; what it was good for is undone.
+    pub(crate) fn peer_gone(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        parting: Parting,
+        shared: &mut Shared,
+    ) {
+        let Some(mut session) = self.peers.remove(&conn) else {
+            return;
+        };
+        self.hungry.remove(&conn);
+        self.unserved.remove(&conn);
+        let peer = &mut session.peer;
+        self.release_requests(conn, peer, shared);
+        if let Some(counted) = session.counted.take() {
+            self.picker.peer_left(counted, &peer.have);
+        }
+        if peer.down.total() > 0 {
+            if self.departed.len() == DEPARTED_MAX {
+                self.departed.pop_front();
+            }
+            self.departed.push_back((conn, peer.addr.ip()));
+        }
+        if !peer.incoming {
+            self.swarm.parted(now, peer.addr, parting);
+        }
+        self.dial(now, shared);
+    }
+
+    /// An outgoing connection ended before it became a peer.
+    pub(crate) fn dial_failed(
+        &mut self,
+        now: Instant,
+        addr: SocketAddr,
+        parting: Parting,
+        shared: &mut Shared,
+    ) {
+        self.dialling -= 1;
+        self.swarm.parted(now, addr, parting);
+        self.dial(now, shared);
+    }
+
+    /// Leaves a peer.
+    pub(crate) fn drop_peer(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        parting: Parting,
+        shared: &mut Shared,
+    ) {
+        shared.close(conn);
+        self.peer_gone(now, conn, parting, shared);
+    }
+
+    /// Leaves all peers at once; nobody is dialled any more.
+    pub(super) fn drop_all_peers(&mut self, now: Instant, shared: &mut Shared) {
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.drop_peer(now, conn, Parting::Worked, shared);
+        }
+    }
+
+    /// A peer broke the protocol.
+    pub(crate) fn punish(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        violation: Violation,
+        shared: &mut Shared,
+    ) {
+        let Some(session) = self.peers.get(&conn) else {
+            return;
+        };
+        let ip = session.peer.addr.ip();
+        self.drop_peer(now, conn, Parting::Failed, shared);
+        if self.swarm.strike(ip) {
+            self.tell_banned(ip, violation.to_string(), shared);
+        }
+    }
+
+    /// A host gave us corrupt data: it is not spoken to again.
+    pub(super) fn ban(&mut self, ip: IpAddr, reason: &str, shared: &mut Shared) {
+        if self.swarm.ban(ip) {
+            self.tell_banned(ip, reason.to_string(), shared);
+        }
+        for (conn, session) in &self.peers {
+            if session.peer.addr.ip() == ip {
+                shared.dismiss(self.id, *conn, Parting::Failed);
+            }
+        }
+    }
+
+    fn tell_banned(&self, addr: IpAddr, reason: String, shared: &mut Shared) {
+        shared.tell(Event::Banned {
+            torrent: self.id,
+            addr,
+            reason,
+        });
+    }
+
+    /// Whether neither side has anything to gain: both have all they will ever have.
+    pub(super) fn is_useless(&self, peer: &Peer<Writer>) -> bool {
+        self.phase == Phase::Seeding && peer.have.is_full()
+    }
+
+    /// Everything wanted is here: peers that have everything are left.
+    pub(super) fn dismiss_useless(&mut self, shared: &mut Shared) {
+        for (conn, session) in &self.peers {
+            if self.is_useless(&session.peer) {
+                shared.dismiss(self.id, *conn, Parting::Useless);
+            }
+        }
+    }
+
+    // Choking.
+
+    /// A peer has become interested: it need not wait for the next round if there is room.
+    pub(super) fn unchoke_if_vacant(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        shared: &mut Shared,
+    ) {
+        let unchoked = self.sessions().filter(|other| !other.choked).count();
+        if peer.choked && self.is_live() && self.choker.vacancy(unchoked) {
+            self.unchoke(now, conn, peer, shared);
+        }
+    }
+
+    /// A choking round, every 10 s.
+    pub(crate) fn choke_round(&mut self, now: Instant, shared: &mut Shared) {
+        if self.phase == Phase::Leaving {
+            return;
+        }
+        shared.timers.set(now + ROUND, Timer::Choke(self.id));
+        let views: Vec<PeerView> = self
+            .peers
+            .iter_mut()
+            .map(|(conn, session)| view(now, *conn, &mut session.peer))
+            .collect();
+        let decision = self.choker.round(now, self.phase == Phase::Seeding, &views);
+        for conn in decision.choke {
+            self.with_session(conn, |torrent, session| {
+                torrent.choke(conn, &mut session.peer, shared);
+            });
+        }
+        for conn in decision.unchoke {
+            self.with_session(conn, |torrent, session| {
+                torrent.unchoke(now, conn, &mut session.peer, shared);
+            });
+        }
+        self.forgive(now, shared);
+        self.rescue_slab(shared);
+        self.seek_peers(now, shared);
+    }
+
+    /// Peers that rejected requests are tried again.
+    fn forgive(&mut self, now: Instant, shared: &mut Shared) {
+        let refusing = self
+            .peers
+            .iter()
+            .filter(|(_, session)| session.peer.refusing);
+        let refusing: Vec<ConnId> = refusing.map(|(conn, _)| *conn).collect();
+        for conn in refusing {
+            self.with_session(conn, |torrent, session| {
+                session.peer.refusing = false;
+                torrent.request_more(now, conn, &mut session.peer, shared);
+            });
+        }
+    }
+
+    // Silence.
+
+    /// A peer's deadline came: it may have been silent for too long, or we have.
+    pub(crate) fn peer_deadline(&mut self, now: Instant, conn: ConnId, shared: &mut Shared) {
+        let gone = self.with_session(conn, |torrent, session| {
+            let peer = &mut session.peer;
+            if now >= peer.heard_at + IDLE_LIMIT {
+                return true;
+            }
+            if now >= peer.spoke_at + KEEP_ALIVE {
+                peer.spoke_at = now;
+                shared.send(conn, |out| Message::KeepAlive.encode(out));
+            }
+            let owes = !peer.pipeline.is_empty() && !peer.snubbed;
+            if owes && now >= peer.progress_at + SNUB_AFTER {
+                torrent.snubbed(conn, peer, shared);
+            }
+            shared.timers.set(peer.deadline(), Timer::Conn(conn));
+            false
+        });
+        if gone == Some(true) {
+            self.drop_peer(now, conn, Parting::Worked, shared);
+        }
+    }
+
+    /// A peer owes us blocks and does not send them: others are asked.
+    fn snubbed(&mut self, conn: ConnId, peer: &mut Peer<Writer>, shared: &mut Shared) {
+        peer.snubbed = true;
+        for block in peer.pipeline.release_all() {
+            self.picker.release(conn, block);
+        }
+        shared.freed = true;
+    }
+
+    // Dialling.
+
+    /// Dials as many known addresses as limits allow.
+    pub(crate) fn dial(&mut self, now: Instant, shared: &mut Shared) {
+        if !self.is_live() {
+            return;
+        }
+        while self.peers.len() + self.dialling < shared.config.max_peers
+            && shared.half_open < shared.config.max_half_open
+            && shared.conns.len() < shared.config.max_connections
+        {
+            let Some(addr) = self.swarm.next(now) else {
+                break;
+            };
+            self.dialling += 1;
+            let opening = Box::new(Opening::dialled(self.info_hash));
+            let conn = shared.connect(addr, Owner::Opening(opening), self.id);
+            shared.timers.set(now + OPENING_LIMIT, Timer::Conn(conn));
+        }
+        match self.swarm.next_at() {
+            Some(at) if at > now => self.dials.set(&mut shared.timers, at, Timer::Dial(self.id)),
+            Some(_) => drop(shared.to_dial.insert(self.id)),
+            None => {}
+        }
+    }
+
+    /// The time of the next address has come.
+    pub(crate) fn dial_timer(&mut self, now: Instant, shared: &mut Shared) {
+        self.dials.fired(now);
+        self.dial(now, shared);
+    }
+}
+
+fn view(now: Instant, conn: ConnId, peer: &mut Peer<Writer>) -> PeerView {
+    PeerView {
+        conn,
+        interested: peer.wants_us,
+        unchoked: !peer.choked,
+        down_rate: peer.down.rate(now),
+        up_rate: peer.up.rate(now),
+        snubbed: peer.snubbed,
+        connected_at: peer.connected_at,
+        unchoked_at: peer.unchoked_at,
+        has_all: peer.have.is_full(),
+    }
+}

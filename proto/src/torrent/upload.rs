@@ -1,0 +1,272 @@
+//! Up: from a peer's request to a block in a transmission.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Torrent;
+use super::download::range;
+use super::shared::{Op, Shared};
+use crate::api::{Disk, DiskError, Event, Output, Transmission};
+use crate::base::id::ConnId;
+use crate::base::slab::{Purpose, Slab};
+use crate::base::time::Instant;
+use crate::meta::layout::Block;
+use crate::peer::{Peer, Violation};
+use crate::store::assembly::Writer;
+use crate::store::cache::{CHUNK_LEN, ChunkKey, Lookup};
+use crate::swarm::Parting;
+use crate::wire::message::{BlockRequest, Message, encode_piece_header};
+
+/// The most blocks gathered into one transmission.
+const BLOCKS_AT_ONCE: usize = 16;
+/// How many of a peer's next requests are looked at to read ahead.
+const LOOK_AHEAD: usize = 32;
+
+impl Torrent {
+    /// A peer asks for a block.
+    pub(super) fn requested(
+        &mut self,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        range: BlockRequest,
+        shared: &mut Shared,
+    ) -> Result<(), Violation> {
+        let refused = match self.servable(range) {
+            Some(block) if !peer.choked => !peer.uploads.push(block),
+            // A request may cross our choke on the wire: no sin (BEP 3).
+            Some(_) => true,
+            None => {
+                peer.sin(Violation::Requests)?;
+                true
+            }
+        };
+        if !refused {
+            shared.mark_ready(conn);
+        } else if peer.is_fast() {
+            shared.send(conn, |out| Message::Reject(range).encode(out));
+        }
+        Ok(())
+    }
+
+    /// A peer withdraws a request. With the fast extension it still gets an answer (BEP 6).
+    pub(super) fn cancelled(
+        &mut self,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        range: BlockRequest,
+        shared: &mut Shared,
+    ) {
+        let block = self.layout.block(range.piece, range.begin, range.len);
+        if block.is_some_and(|block| peer.uploads.cancel(block)) && peer.is_fast() {
+            shared.send(conn, |out| Message::Reject(range).encode(out));
+        }
+    }
+
+    /// Chokes a peer: what it asked for and did not get is withdrawn.
+    pub(super) fn choke(&mut self, conn: ConnId, peer: &mut Peer<Writer>, shared: &mut Shared) {
+        peer.choked = true;
+        let withdrawn: Vec<Block> = peer.uploads.drain().collect();
+        let fast = peer.is_fast();
+        shared.send(conn, |out| {
+            Message::Choke.encode(out);
+            if fast {
+                withdrawn
+                    .iter()
+                    .for_each(|block| Message::Reject(range(*block)).encode(out));
+            }
+        });
+    }
+
+    /// Lets a peer ask for blocks.
+    pub(super) fn unchoke(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        shared: &mut Shared,
+    ) {
+        peer.choked = false;
+        peer.unchoked_at = Some(now);
+        shared.send(conn, |out| Message::Unchoke.encode(out));
+    }
+
+    /// Fills a transmission for a peer: our new pieces, then blocks it asked for.
+    pub(crate) fn fill(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        transmission: &mut Transmission,
+        shared: &mut Shared,
+    ) {
+        self.with_session(conn, |torrent, session| {
+            let peer = &mut session.peer;
+            torrent.tell_haves(peer, transmission);
+            for _ in 0..BLOCKS_AT_ONCE {
+                if !torrent.serve_one(now, conn, peer, transmission, shared) {
+                    break;
+                }
+            }
+            torrent.read_ahead(conn, peer, shared);
+            if !transmission.is_empty() {
+                peer.spoke_at = now;
+            }
+        });
+    }
+
+    fn tell_haves(&self, peer: &mut Peer<Writer>, transmission: &mut Transmission) {
+        let news = &self.have_log[peer.have_cursor..];
+        peer.have_cursor = self.have_log.len();
+        // What the peer has it need not be told of.
+        let news = news.iter().filter(|piece| !peer.have.contains(piece.at()));
+        transmission.push_head(|out| news.for_each(|piece| Message::Have(piece.0).encode(out)));
+    }
+
+    /// Appends the peer's next block; false if there is none, or it cannot go yet.
+    fn serve_one(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        transmission: &mut Transmission,
+        shared: &mut Shared,
+    ) -> bool {
+        let Some(block) = peer.uploads.front() else {
+            return false;
+        };
+        let Some(ranges) = self.chunk_ranges(block, shared) else {
+            return false;
+        };
+        if !shared.may_send(now, conn, u64::from(block.len)) {
+            return false;
+        }
+        peer.uploads.pop();
+        transmission.push_head(|out| encode_piece_header(range(block), out));
+        for (slab, from, to) in ranges {
+            transmission.push_slab(slab, from, to);
+        }
+        peer.up.add(now, u64::from(block.len));
+        self.up.add(now, u64::from(block.len));
+        true
+    }
+
+    /// The ranges of cached chunks that make up `block`; `None` if not all are there.
+    fn chunk_ranges(
+        &self,
+        block: Block,
+        shared: &mut Shared,
+    ) -> Option<Vec<(Arc<Slab>, u32, u32)>> {
+        let end = block.begin + block.len;
+        let chunks = block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN;
+        chunks
+            .map(|index| {
+                let start = index * CHUNK_LEN;
+                let key = ChunkKey {
+                    torrent: self.id,
+                    piece: block.piece,
+                    index,
+                };
+                let Lookup::Ready(slab) = shared.cache.lookup(key) else {
+                    return None;
+                };
+                let from = block.begin.max(start) - start;
+                let to = end.min(start + CHUNK_LEN) - start;
+                Some((slab, from, to))
+            })
+            .collect()
+    }
+
+    /// Reads what the peer's next requests need, and has the peer woken when it is there.
+    fn read_ahead(&mut self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) {
+        for block in peer.uploads.iter().take(LOOK_AHEAD) {
+            let end = block.begin + block.len;
+            for index in block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN {
+                let key = ChunkKey {
+                    torrent: self.id,
+                    piece: block.piece,
+                    index,
+                };
+                if !self.read_chunk(conn, key, shared) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sees to it that a chunk is there or on its way; false if memory forbids.
+    fn read_chunk(&mut self, conn: ConnId, key: ChunkKey, shared: &mut Shared) -> bool {
+        if matches!(shared.cache.lookup(key), Lookup::Missing) {
+            let begin = key.index * CHUNK_LEN;
+            let len = CHUNK_LEN.min(self.layout.piece_len(key.piece) - begin);
+            let capacity = CHUNK_LEN.min(self.layout.piece_length()) as usize;
+            let Some(mut slab) = shared.take_chunk(capacity) else {
+                self.unserved.insert(conn);
+                shared.waiting.insert(self.id);
+                return false;
+            };
+            slab.set_len(len as usize);
+            shared.cache.begin(key);
+            let op = shared.begin(self.id, Op::Chunk(key));
+            let spans = self.layout.spans(Block {
+                piece: key.piece,
+                begin,
+                len,
+            });
+            shared.push(Output::Disk(Disk::Read {
+                op,
+                storage: self.id,
+                slab,
+                spans,
+            }));
+        }
+        shared.cache.wait(key, conn);
+        true
+    }
+
+    /// A chunk was read, or could not be.
+    pub(crate) fn chunk_read(
+        &mut self,
+        key: ChunkKey,
+        slab: Slab,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        match result {
+            Ok(()) => {
+                let waiters = shared.cache.end(key, Some(slab));
+                waiters.into_iter().for_each(|conn| shared.mark_ready(conn));
+            }
+            Err(error) => {
+                shared.pool.give(slab, Purpose::Upload);
+                let waiters = shared.cache.end(key, None);
+                shared.tell(Event::DiskFailed {
+                    torrent: self.id,
+                    action: "read",
+                    error,
+                });
+                waiters
+                    .into_iter()
+                    .for_each(|conn| self.cannot_serve(conn, key, shared));
+            }
+        }
+    }
+
+    /// The disk did not give what a peer was promised: it is told so, or left.
+    fn cannot_serve(&mut self, conn: ConnId, key: ChunkKey, shared: &mut Shared) {
+        let Some(session) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let peer = &mut session.peer;
+        if !peer.is_fast() {
+            return shared.dismiss(self.id, conn, Parting::Worked);
+        }
+        let lost: Vec<Block> = peer
+            .uploads
+            .iter()
+            .filter(|block| block.piece == key.piece)
+            .collect();
+        for block in lost {
+            peer.uploads.cancel(block);
+            shared.send(conn, |out| Message::Reject(range(block)).encode(out));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Whole conversations between engines in the smallest possible world.
+
+mod strangers;
+mod swarms;
+mod world;

@@ -1,0 +1,266 @@
+//! Engines against peers that lie, flood and break the rules.
+
+use std::net::Ipv4Addr;
+
+use ripcurrent_proto::api::{Command, Config, Event, Mode};
+use ripcurrent_proto::base::bits::Bitfield;
+use ripcurrent_proto::base::time::Duration;
+use ripcurrent_proto::wire::handshake::{Handshake, HandshakeReader, Progress, Reserved};
+use ripcurrent_proto::wire::message::{BlockRequest, Decoder, Frame, Message, encode_piece_header};
+
+use crate::world::{Stranger, TORRENT, World, add, torrent};
+
+const LONG: Duration = Duration::from_secs(3600);
+const PIECE: usize = 64 * 1024;
+const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 9, 9);
+
+/// A peer that has everything and unchokes at once; `twist` changes the bytes of a block.
+struct Giver<F> {
+    content: Vec<u8>,
+    info_hash: [u8; 20],
+    reserved: Reserved,
+    reader: HandshakeReader,
+    decoder: Option<Decoder>,
+    greeted: bool,
+    twist: F,
+}
+
+impl<F: FnMut(BlockRequest, &mut Vec<u8>)> Giver<F> {
+    fn new(content: &[u8], info_hash: [u8; 20], reserved: Reserved, twist: F) -> Self {
+        let (reader, content) = (HandshakeReader::new(), content.to_vec());
+        Giver {
+            content,
+            info_hash,
+            reserved,
+            reader,
+            decoder: None,
+            greeted: false,
+            twist,
+        }
+    }
+
+    fn pieces(&self) -> usize {
+        self.content.len().div_ceil(PIECE)
+    }
+
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.greeted, true) {
+            let peer_id = *b"-XX0001-stranger0001";
+            let (reserved, info_hash) = (self.reserved, self.info_hash);
+            out.extend(
+                Handshake {
+                    reserved,
+                    info_hash,
+                    peer_id,
+                }
+                .encode(),
+            );
+            let mut bits = Vec::new();
+            Bitfield::full(self.pieces()).to_wire(&mut bits);
+            Message::Bitfield(&bits).encode(out);
+            Message::Unchoke.encode(out);
+        }
+    }
+}
+
+impl<F: FnMut(BlockRequest, &mut Vec<u8>)> Stranger for Giver<F> {
+    fn speak(&mut self, mut heard: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.greet(&mut out);
+        while self.decoder.is_none() && !heard.is_empty() {
+            if let Progress::Whole(_) = self.reader.push(&mut heard).expect("a handshake") {
+                self.decoder = Some(Decoder::new(self.pieces() as u32));
+            }
+        }
+        let Some(decoder) = &mut self.decoder else {
+            return out;
+        };
+        while let Some(frame) = decoder.next(&mut heard).expect("a frame") {
+            if let Frame::Message(Message::Request(range)) = frame {
+                let start = range.piece as usize * PIECE + range.begin as usize;
+                let mut block = self.content[start..start + range.len as usize].to_vec();
+                (self.twist)(range, &mut block);
+                encode_piece_header(range, &mut out);
+                out.extend(block);
+            }
+        }
+        out
+    }
+}
+
+/// A peer that says the same bytes whatever it hears, once.
+struct Parrot(Vec<u8>);
+
+impl Stranger for Parrot {
+    fn speak(&mut self, _: &[u8]) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+fn banned(world: &World, host: usize) -> Vec<std::net::IpAddr> {
+    let events = world.hosts[host].events.iter();
+    events
+        .filter_map(|event| match event {
+            Event::Banned { addr, .. } => Some(*addr),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A leecher, two honest seeds, and a liar that corrupts one block in three. The limit makes the
+/// peers share pieces.
+fn scene_with_liar(reserved: Reserved, seed: u8) {
+    let (torrent, content) = torrent(PIECE, &[2_000_000]);
+    let mut world = World::new(seed);
+    for _ in 0..2 {
+        let limit = std::num::NonZeroU64::new(400_000);
+        let host = world.host(Config {
+            up_limit: limit,
+            ..Config::default()
+        });
+        world.hosts[host].disk.fill(&torrent, &content);
+        world.command(host, Command::Add(add(&torrent, Mode::Seed)));
+    }
+    let leecher = world.host(Config::default());
+    world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
+    world.run_for(Duration::from_millis(10));
+    world.introduce(leecher, 0);
+    world.introduce(leecher, 1);
+    let mut nth = 0;
+    let liar = Giver::new(
+        &content,
+        torrent.hashes().v1.expect("a v1 torrent"),
+        reserved,
+        move |_, block| {
+            nth += 1;
+            if nth % 3 == 0 {
+                block[7] ^= 0x55;
+            }
+        },
+    );
+    world.stranger(leecher, LIAR, Box::new(liar));
+    let complete = Event::Completed { torrent: TORRENT };
+    world.run_until(LONG, |world| {
+        world.hosts[leecher].events.contains(&complete)
+    });
+    assert_eq!(world.hosts[leecher].disk.content(&torrent), content);
+    assert_eq!(banned(&world, leecher), [LIAR], "the liar and nobody else");
+}
+
+/// The download ends right, the liar is banned, the good peers are not.
+#[test]
+fn a_liar_among_good_peers_is_found_out() {
+    for seed in 0..6 {
+        scene_with_liar(Reserved::NONE, seed);
+        scene_with_liar(Reserved::NONE.with_fast(), seed);
+    }
+}
+
+fn handshake(info_hash: [u8; 20], reserved: Reserved) -> Vec<u8> {
+    Handshake {
+        reserved,
+        info_hash,
+        peer_id: *b"-XX0001-stranger0002",
+    }
+    .encode()
+    .to_vec()
+}
+
+/// Whoever breaks the form is cut off at once; the engine goes on.
+#[test]
+fn broken_form_ends_the_connection() {
+    let (torrent, content) = torrent(PIECE, &[1_000_000]);
+    let hash = torrent.hashes().v1.unwrap();
+    let fast = Reserved::NONE.with_fast();
+    let after =
+        |reserved: Reserved, rest: &[u8]| [handshake(hash, reserved), rest.to_vec()].concat();
+    let mut have_none_then = Vec::new();
+    Message::HaveNone.encode(&mut have_none_then);
+    let mut wild_have = have_none_then.clone();
+    Message::Have(9999).encode(&mut wild_have);
+    let mut twice = have_none_then.clone();
+    Message::HaveAll.encode(&mut twice);
+    let scripts: [(&str, Vec<u8>); 9] = [
+        ("not BitTorrent", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        ("another torrent", handshake([1; 20], fast)),
+        (
+            "an enormous frame",
+            after(fast, &[0xff, 0xff, 0xff, 0xff, 7]),
+        ),
+        (
+            "a bitfield too long",
+            after(fast, &[0, 0, 0, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ),
+        ("spare bits set", after(fast, &[0, 0, 0, 3, 5, 0xff, 0xff])),
+        ("no bitfield", after(fast, &[0, 0, 0, 1, 2])),
+        (
+            "have-all without fast",
+            after(Reserved::NONE, &[0, 0, 0, 1, 14]),
+        ),
+        ("a piece that does not exist", after(fast, &wild_have)),
+        ("told twice", after(fast, &twice)),
+    ];
+    for (what, bytes) in scripts {
+        let mut world = World::new(1);
+        let host = world.host(Config::default());
+        world.hosts[host].disk.fill(&torrent, &content);
+        world.command(host, Command::Add(add(&torrent, Mode::Seed)));
+        world.run_for(Duration::from_millis(100));
+        world.stranger(host, LIAR, Box::new(Parrot(bytes)));
+        world.run_for(Duration::from_secs(1));
+        assert!(!world.stranger_is_there(0), "{what}");
+    }
+}
+
+/// Half a handshake does not hold a connection for ever.
+#[test]
+fn a_handshake_that_never_ends_is_cut_off() {
+    let (torrent, _) = torrent(PIECE, &[1_000_000]);
+    let mut world = World::new(1);
+    let host = world.host(Config::default());
+    world.command(host, Command::Add(add(&torrent, Mode::Download)));
+    world.run_for(Duration::from_millis(100));
+    let half = handshake(torrent.hashes().v1.unwrap(), Reserved::NONE)[..30].to_vec();
+    world.stranger(host, LIAR, Box::new(Parrot(half)));
+    world.run_for(Duration::from_secs(5));
+    assert!(world.stranger_is_there(0));
+    world.run_for(Duration::from_secs(20));
+    assert!(!world.stranger_is_there(0));
+}
+
+/// A flood of requests, in range and out of it, from a peer that is choked or not, costs bounded
+/// memory and ends with the connection or with rejections.
+#[test]
+fn a_flood_of_requests_is_bounded() {
+    let (torrent, content) = torrent(PIECE, &[1_000_000]);
+    let hash = torrent.hashes().v1.unwrap();
+    for len in [1, 16384, 16385, u32::MAX] {
+        let mut bytes = handshake(hash, Reserved::NONE.with_fast());
+        Message::HaveNone.encode(&mut bytes);
+        Message::Interested.encode(&mut bytes);
+        for index in 0..50_000 {
+            let range = BlockRequest {
+                piece: index % 15,
+                begin: index,
+                len,
+            };
+            Message::Request(range).encode(&mut bytes);
+        }
+        let mut world = World::new(1);
+        let host = world.host(Config {
+            memory_budget: 1 << 20,
+            ..Config::default()
+        });
+        world.hosts[host].disk.fill(&torrent, &content);
+        world.command(host, Command::Add(add(&torrent, Mode::Seed)));
+        world.run_for(Duration::from_millis(100));
+        world.stranger(host, LIAR, Box::new(Parrot(bytes)));
+        world.run_for(Duration::from_secs(5));
+        assert!(world.hosts[host].engine.machine().slab_bytes() <= 1 << 20);
+        assert_eq!(
+            world.stranger_is_there(0),
+            len == 1,
+            "requests of {len} bytes"
+        );
+    }
+}
