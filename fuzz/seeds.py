@@ -56,6 +56,10 @@ def seeds():
         if frame[4:5] == b"\x14":
             yield "extended", f"vector-{index}", frame[6:]
     yield "message", "all", PIECES + SOME_CUTS + stream
+    announce = b"announce?info_hash=%s&peer_id=%s&port=6881&left=0" % (b"a" * 20, b"b" * 20)
+    requests = [announce, announce + b"&event=stopped&compact=0", b"scrape?info_hash=" + b"a" * 20]
+    stream = b"".join(bytes([len(request)]) + request for request in requests)
+    yield "tracker_request", "all", stream
     for index, vector in enumerate(vectors("http_tracker.json")):
         if "body_hex" not in vector:
             continue
