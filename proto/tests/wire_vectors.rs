@@ -1,6 +1,7 @@
 //! Known answers for the peer wire, and streams cut and spoiled in every way.
 
-#![allow(clippy::unwrap_used)] // All of this is a test, its helpers too.
+#![expect(clippy::unwrap_used, reason = "all of this is a test, its helpers too")]
+
 use std::fs;
 use std::net::Ipv4Addr;
 
