@@ -1,1 +1,85 @@
-//! Carries out the intents of `ripcurrent-proto` on Linux.
+//! Carries out the intents of `ripcurrent-proto` on Linux: sockets through io_uring; files, hashes
+//! and names on threads beside the loop.
+//!
+//! A [`Host`] owns the loop. It drives a [`Machine`] (the engine, or the engine under a
+//! [`Tap`](ripcurrent_proto::drive::Tap)) on the calling thread until told to stop:
+//!
+//! - Before every turn it calls `control` with the machine: there commands go in, events and
+//!   figures come out, and the end is decided. After anything has happened there is another turn,
+//!   so no event waits for the next deadline.
+//! - Between turns it waits for the ring, the threads, the machine's timeout, the instant that
+//!   `control` named, or a [`Waker`].
+//! - After [`Control::Stop`] it shuts every socket down, waits until all operations are home, and
+//!   finishes the writes that were begun. For an orderly end, give the machine its command to shut
+//!   down first and stop when it says so.
+//!
+//! Writing to a connection that the far end has closed raises `SIGPIPE`, which programs in Rust
+//! ignore; a host inside another language's program must ignore it too.
+//!
+//! ```
+//! use std::net::Ipv4Addr;
+//! use std::sync::mpsc;
+//!
+//! use ripcurrent_proto::api::{Command, Input};
+//! use ripcurrent_proto::drive::Machine;
+//! use ripcurrent_runtime_uring::{Control, Host, HostError, Listen, Options};
+//!
+//! /// Runs `machine`; commands come through a channel, whose senders also wake the host.
+//! fn run(machine: &mut impl Machine, commands: mpsc::Receiver<Command>) -> Result<(), HostError> {
+//!     let mut host = Host::new(Options {
+//!         bind: Ipv4Addr::LOCALHOST.into(),
+//!         listen: Listen::Port(0),
+//!         loopback_only: true,
+//!         ..Options::default()
+//!     })?;
+//!     let _for_senders = host.waker();
+//!     host.run(machine, |machine, now| {
+//!         loop {
+//!             match commands.try_recv() {
+//!                 Ok(command) => machine.handle(now, Input::Command(command)),
+//!                 Err(mpsc::TryRecvError::Empty) => return Control::Wait(None),
+//!                 Err(mpsc::TryRecvError::Disconnected) => return Control::Stop,
+//!             }
+//!         }
+//!     })
+//! }
+//! # struct Idle;
+//! # impl Machine for Idle {
+//! #     fn accept(
+//! #         &mut self,
+//! #         _: ripcurrent_proto::base::time::Instant,
+//! #         _: std::net::SocketAddr,
+//! #     ) -> Option<ripcurrent_proto::base::id::ConnId> { None }
+//! #     fn handle(&mut self, _: ripcurrent_proto::base::time::Instant, _: Input<'_>) {}
+//! #     fn handle_timeout(&mut self, _: ripcurrent_proto::base::time::Instant) {}
+//! #     fn poll_output(
+//! #         &mut self,
+//! #         _: ripcurrent_proto::base::time::Instant,
+//! #     ) -> Option<ripcurrent_proto::api::Output> { None }
+//! #     fn poll_timeout(&self) -> Option<ripcurrent_proto::base::time::Instant> { None }
+//! # }
+//! # let (sender, receiver) = mpsc::channel();
+//! # sender.send(Command::ShutDown).unwrap();
+//! # drop(sender);
+//! # run(&mut Idle, receiver).unwrap();
+//! ```
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("io_uring is a part of Linux; other systems need another host");
+
+mod bell;
+mod clock;
+mod disk;
+mod errno;
+mod host;
+mod options;
+mod pool;
+mod resolve;
+mod tokio_uring;
+mod work;
+
+pub use bell::Waker;
+pub use host::{Control, Host};
+pub use options::{HostError, Listen, Options};
+
+use clock::Clock;

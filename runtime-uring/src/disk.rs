@@ -1,0 +1,164 @@
+//! Storages, whatever the ring: each operation is one job for a thread that may block.
+//!
+//! Measured with pieces of 1 MiB into the page cache (see `examples/throughput.rs`): the threads
+//! are no dearer than `write_at` of the ring, which the kernel hands to threads of its own where a
+//! file system cannot write without blocking, and the loop goes on while the disk is slow. They
+//! also carry what a ring has no operation for: walking paths without following links, setting
+//! lengths, syncing folders.
+
+mod cache;
+mod paths;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use ripcurrent_proto::api::{Disk, DiskDone, DiskError, Input, IoError, IoErrorKind, StorageId};
+use ripcurrent_proto::base::id::OpId;
+
+use crate::pool::{Basket, Finished, Pool};
+use cache::OpenFiles;
+use storage::Storage;
+
+/// Gives disk operations to threads, and holds a `Close` back until the operations before it are
+/// done.
+pub(crate) struct Desk {
+    pool: Pool,
+    open_files: Arc<OpenFiles>,
+    storages: BTreeMap<StorageId, Entry>,
+    /// How many storages there have been.
+    count: u64,
+}
+
+struct Entry {
+    storage: Arc<Storage>,
+    in_flight: usize,
+    closing: Option<OpId>,
+}
+
+impl Desk {
+    pub(crate) fn new(threads: usize, max_open: usize, basket: &Basket) -> io::Result<Self> {
+        Ok(Desk {
+            pool: Pool::new("ripcurrent-disk", threads, basket)?,
+            open_files: Arc::new(OpenFiles::new(max_open)),
+            storages: BTreeMap::new(),
+            count: 0,
+        })
+    }
+
+    /// Starts an operation; its answer, if it is there already.
+    pub(crate) fn carry(&mut self, disk: Disk) -> Option<DiskDone> {
+        match disk {
+            Disk::Open {
+                op,
+                storage,
+                root,
+                layout,
+                access,
+            } => {
+                self.count += 1;
+                let opened = Storage::new(self.count, &root, layout, access);
+                let entry = Entry {
+                    storage: Arc::new(opened),
+                    in_flight: 0,
+                    closing: None,
+                };
+                self.storages.insert(storage, entry);
+                self.give(storage, move |storage, _| DiskDone::Opened {
+                    op,
+                    result: storage.open(),
+                });
+            }
+            Disk::Read {
+                op,
+                storage,
+                mut slab,
+                spans,
+            } => {
+                if !self.storages.contains_key(&storage) {
+                    let result = Err(UNKNOWN);
+                    return Some(DiskDone::Read { op, slab, result });
+                }
+                self.give(storage, move |storage, files| {
+                    let result = storage.read(files, slab.as_mut_slice(), &spans);
+                    DiskDone::Read { op, slab, result }
+                });
+            }
+            Disk::Write {
+                op,
+                storage,
+                slab,
+                spans,
+            } => {
+                if !self.storages.contains_key(&storage) {
+                    let result = Err(UNKNOWN);
+                    return Some(DiskDone::Written { op, slab, result });
+                }
+                self.give(storage, move |storage, files| {
+                    let result = storage.write(files, slab.as_slice(), &spans);
+                    DiskDone::Written { op, slab, result }
+                });
+            }
+            Disk::Sync { op, storage } => {
+                if !self.storages.contains_key(&storage) {
+                    let result = Err(UNKNOWN);
+                    return Some(DiskDone::Synced { op, result });
+                }
+                self.give(storage, move |storage, files| DiskDone::Synced {
+                    op,
+                    result: storage.sync(files),
+                });
+            }
+            Disk::Close { op, storage } => {
+                let Some(entry) = self.storages.get_mut(&storage) else {
+                    return Some(DiskDone::Closed { op });
+                };
+                entry.closing = Some(op);
+                return self.close_if_idle(storage);
+            }
+        }
+        None
+    }
+
+    /// An operation on `storage` is done; the answer of a `Close` that waited for it.
+    pub(crate) fn finished(&mut self, storage: StorageId) -> Option<DiskDone> {
+        if let Some(entry) = self.storages.get_mut(&storage) {
+            entry.in_flight = entry.in_flight.saturating_sub(1);
+        }
+        self.close_if_idle(storage)
+    }
+
+    fn close_if_idle(&mut self, storage: StorageId) -> Option<DiskDone> {
+        let entry = self.storages.get(&storage)?;
+        let op = entry.closing.filter(|_| entry.in_flight == 0)?;
+        self.open_files.forget(entry.storage.number());
+        self.storages.remove(&storage);
+        Some(DiskDone::Closed { op })
+    }
+
+    fn give(
+        &mut self,
+        storage: StorageId,
+        job: impl FnOnce(&Storage, &OpenFiles) -> DiskDone + Send + 'static,
+    ) {
+        let Some(entry) = self.storages.get_mut(&storage) else {
+            return;
+        };
+        entry.in_flight += 1;
+        let (shared, files) = (Arc::clone(&entry.storage), Arc::clone(&self.open_files));
+        self.pool.give(move || Finished {
+            input: Input::Disk(job(&shared, &files)),
+            storage: Some(storage),
+        });
+    }
+}
+
+/// The answer to operations on a storage that is not open.
+const UNKNOWN: DiskError = DiskError {
+    file: None,
+    error: IoError {
+        kind: IoErrorKind::NotFound,
+        code: 0,
+    },
+};

@@ -1,0 +1,129 @@
+//! What the host decides, and what can keep it from starting.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+
+/// The settings of a host.
+#[derive(Debug)]
+pub struct Options {
+    /// The local address: for listening and for outgoing connections of its family. `::` stands for
+    /// every address of both families.
+    pub bind: IpAddr,
+    /// Whether and where to listen.
+    pub listen: Listen,
+    /// Nothing but loopback addresses is dialled, accepted or resolved, whatever the engine asks
+    /// for: the second line of defence behind the engine's own `loopback_only`.
+    pub loopback_only: bool,
+    /// The most files kept open between operations; an operation of a disk thread may hold one
+    /// more each.
+    pub max_open_files: usize,
+    /// Threads that hash. One hashes about 2 GiB/s with SHA extensions, 0.5 GiB/s without.
+    pub hash_threads: usize,
+    /// Threads that read, write and sync files, so that one slow sync does not hold up all reads.
+    pub disk_threads: usize,
+    /// Entries of the submission queue, rounded up to a power of two by the kernel.
+    pub ring_entries: u32,
+}
+
+/// Whether and where to listen for peers.
+#[derive(Debug)]
+pub enum Listen {
+    /// Nobody can connect to us.
+    No,
+    /// On this port of [`Options::bind`]; 0 lets the system choose. `Input::Bound` tells.
+    Port(u16),
+    /// On a socket that listens already.
+    On(TcpListener),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            bind: Ipv6Addr::UNSPECIFIED.into(),
+            listen: Listen::Port(0),
+            loopback_only: false,
+            max_open_files: 128,
+            hash_threads: 1,
+            disk_threads: 2,
+            ring_entries: 1024,
+        }
+    }
+}
+
+/// Why a host cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The kernel has no io_uring, or a sandbox hides it.
+    #[error(
+        "this kernel offers no io_uring: use Linux 5.11 or later; inside a container or sandbox, \
+         allow the system calls io_uring_setup, io_uring_enter and io_uring_register in its \
+         seccomp profile (with Docker or Podman: `--security-opt seccomp=unconfined`)"
+    )]
+    RingMissing,
+    /// io_uring is there and not allowed.
+    #[error(
+        "io_uring is not allowed here: see `sysctl kernel.io_uring_disabled` (0 allows it to all; \
+         with 1 join the group of `kernel.io_uring_group`); inside a container or sandbox, allow \
+         the system calls io_uring_setup, io_uring_enter and io_uring_register in its seccomp \
+         profile (with Docker or Podman: `--security-opt seccomp=unconfined`)"
+    )]
+    RingForbidden,
+    /// Too little memory may be locked; kernels before 5.12 count rings as locked memory.
+    #[error(
+        "too little memory may be locked for the ring: raise `ulimit -l` (RLIMIT_MEMLOCK), or use \
+         Linux 5.12 or later, where rings do not count"
+    )]
+    RingMemory,
+    /// The ring cannot be made for another reason.
+    #[error("the ring cannot be made")]
+    Ring(#[source] io::Error),
+    /// The address to listen at is not to be had.
+    #[error("cannot listen at {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
+    /// An address that is not loopback, where only loopback is allowed.
+    #[error("{addr} is not a loopback address, and nothing else is allowed")]
+    NotLoopback {
+        /// The address.
+        addr: IpAddr,
+    },
+    /// A thread or an eventfd cannot be made.
+    #[error("the system refused a thread or a descriptor")]
+    System(#[source] io::Error),
+}
+
+impl HostError {
+    /// What a refusal of `io_uring_setup` means.
+    pub(crate) fn of_ring(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENOSYS) => HostError::RingMissing,
+            Some(libc::EPERM | libc::EACCES) => HostError::RingForbidden,
+            Some(libc::ENOMEM) => HostError::RingMemory,
+            _ => HostError::Ring(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each way in which io_uring is refused names its remedy.
+    #[test]
+    fn refusals_name_their_remedy() {
+        let remedies = [
+            (libc::ENOSYS, "seccomp"),
+            (libc::EPERM, "kernel.io_uring_disabled"),
+            (libc::ENOMEM, "ulimit -l"),
+        ];
+        for (errno, remedy) in remedies {
+            let error = HostError::of_ring(io::Error::from_raw_os_error(errno));
+            assert!(error.to_string().contains(remedy), "{error}");
+        }
+    }
+}

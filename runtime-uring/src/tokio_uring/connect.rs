@@ -1,0 +1,236 @@
+//! Connections in and out.
+//!
+//! A connect goes through tokio's own sockets: the crate's `connect` cannot bind to a local
+//! address, and its future, like all of them, cannot be dropped to cancel it; tokio's can. There is
+//! one connect for thousands of receives.
+
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{AbortHandle, Abortable};
+use ripcurrent_proto::api::{EndReason, Input};
+use ripcurrent_proto::base::id::ConnId;
+use ripcurrent_proto::drive::{Backend, Machine};
+use socket2::SockRef;
+use tokio::net::TcpSocket;
+use tokio_uring::net::TcpStream;
+
+use super::{Done, TokioUring, shut_down};
+use crate::errno;
+use crate::options::Options;
+
+/// How long a listener rests after the system had no descriptor or memory for a connection.
+const REST: Duration = Duration::from_millis(100);
+
+/// Who may come in and who may be visited.
+pub(super) struct Doors {
+    bind: IpAddr,
+    loopback_only: bool,
+    /// A second descriptor of the listening socket, to shut it down by.
+    listening: Option<TcpListener>,
+}
+
+impl Doors {
+    pub(super) fn new(options: &Options) -> Self {
+        Doors {
+            bind: options.bind,
+            loopback_only: options.loopback_only,
+            listening: None,
+        }
+    }
+
+    fn allows(&self, addr: IpAddr) -> bool {
+        !self.loopback_only || addr.is_loopback()
+    }
+
+    /// The local address for a connection to `to`, where one is asked for.
+    fn local_for(&self, to: IpAddr) -> io::Result<Option<IpAddr>> {
+        if self.bind.is_unspecified() {
+            // `0.0.0.0` asks for IPv4 alone, `::` for both.
+            let fits = self.bind.is_ipv6() || to.is_ipv4();
+            return if fits {
+                Ok(None)
+            } else {
+                Err(no_such_family())
+            };
+        }
+        if self.bind.is_ipv4() == to.is_ipv4() {
+            Ok(Some(self.bind))
+        } else {
+            Err(no_such_family())
+        }
+    }
+
+    /// Ends the accept in flight and lets nobody in any more.
+    pub(super) fn close(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl TokioUring {
+    /// Lets people in through a socket that listens, and says where.
+    pub(super) fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
+        let addr = listener.local_addr()?;
+        // The ring itself waits; a non-blocking socket would make it give up at once.
+        listener.set_nonblocking(false)?;
+        self.doors.listening = Some(listener.try_clone()?);
+        let listener = tokio_uring::net::TcpListener::from_std(listener);
+        self.ready.push_back(Done::Answer(Input::Bound { addr }));
+        self.accept(Rc::new(listener), Duration::ZERO);
+        Ok(())
+    }
+
+    fn accept(&self, listener: Rc<tokio_uring::net::TcpListener>, after: Duration) {
+        self.start(async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            let result = listener.accept().await;
+            Done::Accepted { listener, result }
+        });
+    }
+
+    pub(super) fn on_accepted<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        listener: Rc<tokio_uring::net::TcpListener>,
+        result: io::Result<(TcpStream, SocketAddr)>,
+    ) {
+        match result {
+            Ok((stream, from)) => {
+                self.accept(listener, Duration::ZERO);
+                self.admit(machine, stream, from);
+            }
+            // Shut down by ourselves.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            Err(error) => {
+                let out_of = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+                let scarce = out_of
+                    .iter()
+                    .any(|code| error.raw_os_error() == Some(*code));
+                self.accept(listener, if scarce { REST } else { Duration::ZERO });
+            }
+        }
+    }
+
+    fn admit<M: Machine>(&mut self, machine: &mut M, stream: TcpStream, from: SocketAddr) {
+        // An IPv4 peer of a socket for both families is an IPv4 peer.
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let now = self.now();
+        let allowed = self.doors.allows(from.ip());
+        let Some(conn) = allowed.then(|| machine.accept(now, from)).flatten() else {
+            return shut_down(Some(&stream));
+        };
+        let _ = stream.set_nodelay(true);
+        self.conns.insert_connected(conn, stream);
+    }
+
+    /// Starts to connect.
+    pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr) {
+        let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+        let prepared = match self.doors.allows(to.ip()) {
+            true => self
+                .doors
+                .local_for(to.ip())
+                .and_then(|local| socket(local, to)),
+            false => Err(io::Error::from_raw_os_error(libc::EACCES)),
+        };
+        match prepared {
+            Ok(socket) => {
+                let (abort, registration) = AbortHandle::new_pair();
+                self.conns.insert_connecting(conn, abort);
+                self.start(async move {
+                    let made = Abortable::new(socket.connect(to), registration).await;
+                    let result = match made {
+                        Ok(made) => made.and_then(into_ring),
+                        Err(_aborted) => Err(io::ErrorKind::Interrupted.into()),
+                    };
+                    Done::Connected { conn, result }
+                });
+            }
+            Err(error) => {
+                self.conns.insert_stillborn(conn);
+                let reason = EndReason::Failed(errno::io_error(&error));
+                self.ready.push_back(Done::Ended { conn, reason });
+            }
+        }
+    }
+
+    pub(super) fn on_connected<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        conn: ConnId,
+        result: io::Result<TcpStream>,
+    ) {
+        let now = self.now();
+        let Some(entry) = self.conns.get_mut(conn) else {
+            return shut_down(result.ok().as_ref());
+        };
+        entry.connecting = None;
+        if !entry.is_live() {
+            shut_down(result.ok().as_ref());
+            return self.settle(conn);
+        }
+        match result {
+            Ok(stream) => {
+                entry.stream = Some(Rc::new(stream));
+                machine.handle(now, Input::Connected { conn });
+                self.receive(conn);
+            }
+            Err(error) => {
+                self.conns.end(conn);
+                let reason = EndReason::Failed(errno::io_error(&error));
+                machine.handle(now, Input::Ended { conn, reason });
+            }
+        }
+    }
+}
+
+/// A socket for a connection to `to`, bound to the local address where there is one.
+fn socket(local: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    if let Some(local) = local {
+        choose_port_late(socket.as_raw_fd());
+        socket.bind(SocketAddr::new(local, 0))?;
+    }
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// Lets the port of a bound socket be chosen when it connects, so that one port can serve many
+/// connections to different places: without this the ports of an address run out.
+fn choose_port_late(fd: RawFd) {
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `on`, which lives through the call.
+    // Where the option is unknown the port is chosen early, and that works too.
+    unsafe {
+        libc::setsockopt(
+            fd,
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            len,
+        );
+    }
+}
+
+/// Hands a connected socket over to the ring.
+fn into_ring(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
+    let stream = stream.into_std()?;
+    // The ring itself waits; a non-blocking socket would make it give up at once.
+    stream.set_nonblocking(false)?;
+    Ok(TcpStream::from_std(stream))
+}
+
+fn no_such_family() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAFNOSUPPORT)
+}

@@ -1,0 +1,156 @@
+//! The suite that every backend must pass, over real sockets and files.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use ripcurrent_proto::conformance::{Case, Env, Failure, Files, Flags, Script, cases};
+use ripcurrent_runtime_uring::{Control, Host, Listen, Options};
+use socket2::{Domain, Socket, Type};
+
+/// Every case of the suite, over IPv4.
+#[test]
+fn every_case_over_ipv4() {
+    play_all("127.80.0.1".parse().unwrap(), "127.80.0.2".parse().unwrap());
+}
+
+/// Every case of the suite, over IPv6.
+#[test]
+fn every_case_over_ipv6() {
+    let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    if TcpListener::bind((loopback, 0)).is_err() {
+        eprintln!("SKIPPED: this system has no IPv6");
+        return;
+    }
+    play_all(loopback, loopback);
+}
+
+fn play_all(listener: IpAddr, dialler: IpAddr) {
+    let failures: Vec<_> = cases()
+        .iter()
+        .filter_map(|case| {
+            eprintln!("{}", case.name);
+            let failure = play(case, listener, dialler).err()?;
+            Some(format!("{}: {failure}\n    {}", case.name, case.proves))
+        })
+        .collect();
+    assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
+}
+
+/// Plays a case, each role on a thread and a backend of its own.
+fn play(case: &Case, listen_at: IpAddr, dial_from: IpAddr) -> Result<(), Failure> {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind((listen_at, 0)).unwrap();
+    let silent = Silence::new(listen_at);
+    let env = Env {
+        listener: listener.local_addr().unwrap(),
+        refusing: refusing(listen_at),
+        silent: silent.as_ref().map(|silence| silence.addr),
+        receive_slack: 0,
+        root: folder.path().to_str().unwrap().into(),
+        // Nothing can be made there, not even by root.
+        locked_root: Path::new("/sys/kernel").is_dir().then(|| "/sys".into()),
+        files: Some(Arc::new(Outside)),
+        known_name: Some("localhost".into()),
+        unknown_name: Some("no-such-host.invalid".into()),
+        flags: Flags::default(),
+    };
+    if let Some(missing) = case.unmet(&env) {
+        eprintln!("SKIPPED {}: this system lacks {missing}", case.name);
+        return Ok(());
+    }
+    let (listening, dialling) = (env.clone(), env);
+    let (listening_case, dialling_case) = (*case, *case);
+    let listener = thread::spawn(move || match listening_case.listener(&listening) {
+        Some(script) => drive(script, listen_at, Listen::On(listener)),
+        None => Ok(()),
+    });
+    let dialler =
+        thread::spawn(move || drive(dialling_case.dialler(&dialling), dial_from, Listen::No));
+    let outcomes = [dialler.join().unwrap(), listener.join().unwrap()];
+    outcomes.into_iter().collect()
+}
+
+/// Drives a script on a host of its own until it is over.
+fn drive(mut script: Script, bind: IpAddr, listen: Listen) -> Result<(), Failure> {
+    let host = Host::new(Options {
+        bind,
+        listen,
+        loopback_only: true,
+        max_open_files: 16,
+        ..Options::default()
+    });
+    let over = |script: &mut Script, _| match script.outcome() {
+        Some(_) => Control::Stop,
+        None => Control::Wait(None),
+    };
+    host.unwrap().run(&mut script, over).unwrap();
+    script.outcome().unwrap().clone()
+}
+
+/// An address where somebody listened a moment ago.
+fn refusing(ip: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A listener whose queue is full and who accepts nobody: further connections get no answer.
+struct Silence {
+    addr: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<Socket>,
+}
+
+impl Silence {
+    fn new(ip: IpAddr) -> Option<Self> {
+        let domain = Domain::for_address((ip, 0).into());
+        let listener = Socket::new(domain, Type::STREAM, None).ok()?;
+        listener.bind(&SocketAddr::new(ip, 0).into()).ok()?;
+        listener.listen(0).ok()?;
+        let addr = listener.local_addr().ok()?.as_socket()?;
+        let queue: Vec<_> = (0..4)
+            .map(|_| {
+                let socket = Socket::new(domain, Type::STREAM, None).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                let _in_progress = socket.connect(&addr.into());
+                socket
+            })
+            .collect();
+        Some(Silence {
+            addr,
+            _listener: listener,
+            _queue: queue,
+        })
+    }
+}
+
+/// The real disk.
+struct Outside;
+
+impl Files for Outside {
+    fn put(&self, path: &str, bytes: &[u8]) {
+        fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn make_folder(&self, path: &str) {
+        fs::create_dir_all(path).unwrap();
+    }
+
+    fn link(&self, path: &str, target: &str) -> bool {
+        symlink(target, path).is_ok()
+    }
+
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        fs::read(path).ok()
+    }
+
+    fn has_links(&self) -> bool {
+        true
+    }
+}
