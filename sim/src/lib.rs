@@ -14,12 +14,23 @@
 //!
 //! # Rooms
 //!
-//! The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
-//! [`names`]. The backend of this day: [`turmoil`], for up to about 100 hosts.
+//! - [`scenario`]: what is to happen, as a file; [`run`]: a scenario and a seed become a world and
+//!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible.
+//! - The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
+//!   [`names`], the content and the tracker.
+//! - The backend of this day: [`turmoil`], for up to about 100 hosts.
 
+pub mod bound;
+mod cast;
+mod content;
 pub mod disk;
 pub mod names;
 mod quantity;
+pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod shaper;
+mod tracker;
 pub mod turmoil;
+
+pub use content::ContentError;

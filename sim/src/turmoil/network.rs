@@ -108,11 +108,17 @@ impl Network {
     }
 
     /// Sets how long a packet takes between two hosts, one way.
+    ///
+    /// # Panics
+    /// If one of them was not added.
     pub fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
         self.simulation.set_link_latency(one, other, latency);
     }
 
     /// Loses everything under way between two hosts and all they send each other from now on.
+    ///
+    /// # Panics
+    /// If one of them was not added.
     pub fn partition(&mut self, one: IpAddr, other: IpAddr) {
         self.simulation.partition(one, other);
     }

@@ -1,0 +1,148 @@
+//! What became of a run.
+
+use std::fmt;
+
+use ripcurrent_proto::base::time::{Duration, Instant};
+use sha1::{Digest as _, Sha1};
+
+use crate::quantity::Size;
+use crate::scenario::Role;
+
+/// SHA-1 over every input and output of every host, in host order, and over the outcome.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest(pub [u8; 20]);
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The seeds and leechers, in the order of the scenario.
+    pub hosts: Vec<HostReport>,
+    /// The virtual time at which the run was over.
+    pub ended: Instant,
+    /// The least time in which any protocol can do it (see [`crate::bound`]).
+    pub bound: Duration,
+    /// Stands for everything that happened.
+    pub digest: Digest,
+}
+
+/// What became of one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostReport {
+    /// The name of its group and its number there.
+    pub name: String,
+    /// What it had at the start.
+    pub role: Role,
+    /// When it had everything, verified and durable; `None` for seeds, which always had, and for
+    /// leechers that did not get there.
+    pub completed: Option<Instant>,
+    /// Whether the files on its disk are what the torrent says, compared byte by byte.
+    pub whole: bool,
+    /// Bytes of blocks received.
+    pub downloaded: u64,
+    /// Bytes of blocks sent.
+    pub uploaded: u64,
+    /// Bytes of blocks received for nothing.
+    pub wasted: u64,
+}
+
+impl Report {
+    /// Whether every leecher got everything, and no disk holds anything else.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        let fine =
+            |host: &HostReport| host.whole && (host.role == Role::Seed || host.completed.is_some());
+        self.hosts.iter().all(fine)
+    }
+
+    /// When the last leecher had everything, if all of them do.
+    #[must_use]
+    pub fn last(&self) -> Option<Duration> {
+        let times: Option<Vec<_>> = self.leechers().map(|host| host.completed).collect();
+        let last = times?.into_iter().max()?;
+        Some(last.since(Instant::ZERO))
+    }
+
+    fn leechers(&self) -> impl Iterator<Item = &HostReport> {
+        let hosts = self.hosts.iter();
+        hosts.filter(|host| host.role == Role::Leecher)
+    }
+}
+
+impl Digest {
+    /// Folds the digests of all machines, in their order, and what became of the hosts.
+    pub(crate) fn fold(machines: &[[u8; 20]], hosts: &[HostReport], ended: Instant) -> Self {
+        let mut hash = Sha1::new();
+        for digest in machines {
+            hash.update(digest);
+        }
+        for host in hosts {
+            hash.update(host.name.as_bytes());
+            let completed = host.completed.map_or(u64::MAX, Instant::as_micros);
+            let numbers = [completed, host.downloaded, host.uploaded, host.wasted];
+            for number in numbers {
+                hash.update(number.to_le_bytes());
+            }
+            hash.update([u8::from(host.whole)]);
+        }
+        hash.update(ended.as_micros().to_le_bytes());
+        Digest(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// For people: a line for each host, then the time beside the bound.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.hosts.iter().map(|host| host.name.len());
+        let width = names.max().unwrap_or(0);
+        for host in &self.hosts {
+            writeln!(f, "{:width$}  {host}", host.name)?;
+        }
+        let bound = self.bound.as_secs_f64();
+        match self.last() {
+            Some(last) => {
+                let (last, ratio) = (last.as_secs_f64(), last.as_secs_f64() / bound);
+                write!(f, "complete after {last:.2} s, {ratio:.2} times ")?;
+            }
+            None => write!(f, "not complete at {}, beside ", self.ended)?,
+        }
+        write!(f, "the fluid bound of {bound:.2} s")
+    }
+}
+
+/// For people: what it received and sent, and when it was complete.
+impl fmt::Display for HostReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [down, up] = [self.downloaded, self.uploaded].map(|bytes| Size(bytes).to_string());
+        write!(f, "down {down:>10}  up {up:>10}  ")?;
+        match (self.role, self.completed) {
+            (Role::Seed, _) => f.write_str("seed")?,
+            (Role::Leecher, Some(at)) => {
+                let time = at.since(Instant::ZERO).as_secs_f64();
+                write!(f, "complete at {time:.2} s")?;
+            }
+            (Role::Leecher, None) => f.write_str("NOT COMPLETE")?,
+        }
+        if self.wasted > 0 {
+            write!(f, ", {} wasted", Size(self.wasted))?;
+        }
+        let claims_all = self.role == Role::Seed || self.completed.is_some();
+        match claims_all && !self.whole {
+            true => f.write_str(", BUT ITS DATA IS WRONG"),
+            false => Ok(()),
+        }
+    }
+}
