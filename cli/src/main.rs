@@ -1,3 +1,60 @@
 //! `ripcurrent`: what people run.
 
-fn main() {}
+mod announce;
+mod args;
+mod chance;
+mod clock;
+mod create;
+mod demo;
+mod download;
+mod escape;
+mod exit;
+mod inspect;
+mod listen;
+mod load;
+mod memory;
+mod news;
+mod progress;
+mod ranges;
+mod say;
+mod seed;
+mod session;
+mod stop;
+mod tracker;
+mod units;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use exit::Outcome;
+use say::Level;
+
+fn main() -> ExitCode {
+    let cli = args::parse();
+    say::init_tracing(cli.verbose);
+    let exit = match run(cli) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            say::line(format_args!("error: {failure}"));
+            failure.exit()
+        }
+    };
+    exit.into()
+}
+
+fn run(cli: Cli) -> Outcome {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => Level::Quiet,
+        (false, 0) => Level::Normal,
+        (false, _) => Level::Verbose,
+    };
+    match cli.command {
+        Command::Download(args) => download::run(args, level),
+        Command::Seed(args) => seed::run(args, level),
+        Command::Create(args) => create::run(&args, level),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Announce(args) => announce::run(&args, level),
+        Command::Tracker(args) => tracker::run(&args, level),
+        Command::Demo(args) => demo::run(&args, level),
+    }
+}

@@ -1,0 +1,162 @@
+//! `download`: fetch what a torrent names, then serve it.
+
+use std::sync::Arc;
+
+use ripcurrent_proto::api::{Check, Event, Mode};
+use ripcurrent_proto::base::bits::Bitfield;
+use ripcurrent_proto::meta::Torrent;
+
+use crate::args::DownloadArgs;
+use crate::escape::Escaped;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::load;
+use crate::news::News;
+use crate::ranges;
+use crate::say::{self, Level};
+use crate::session::{self, Ended, Job, Net, Why};
+use crate::stop::Stop;
+use crate::units::{Count, Rate, Size, Time};
+
+/// Runs the command.
+pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
+    let torrent = Arc::new(load::transferable(&args.torrent)?);
+    let wanted = wanted(&args, &torrent)?;
+    let net = Net::new(&args.net, args.down_limit)?;
+    let stop = Stop::on_signals()?;
+    net.introduce(&torrent, level);
+    if torrent.trackers().is_empty() && args.net.peers.is_empty() && level > Level::Quiet {
+        say::line("the torrent names no tracker: give peers with --peer, or wait for them to come");
+    }
+    let job = Job {
+        torrent: Arc::clone(&torrent),
+        root: args.output,
+        wanted,
+        sequential: args.sequential,
+        mode: Mode::Download,
+        check: Check::Existing,
+        peers: args.net.peers,
+        leave_when_complete: args.no_seed,
+        stop_timeout: args.stop_timeout,
+    };
+    let mut news = News::new(level, torrent.name(), Mode::Download);
+    let stays = !args.no_seed && level > Level::Quiet;
+    let ended = session::run(job, net, level, &stop, |event, stats| {
+        news.tell(event, stats);
+        if stays && matches!(event, Event::Completed { .. }) {
+            say::line("complete; seeding until Ctrl-C (--no-seed leaves instead)");
+        }
+    })?;
+    conclude(ended, torrent.name(), level)
+}
+
+fn wanted(args: &DownloadArgs, torrent: &Torrent) -> Result<Option<Bitfield>, Failure> {
+    let layout = torrent.layout();
+    let chosen = match (&args.pieces, &args.files[..]) {
+        (Some(pieces), _) => ranges::pieces(layout, pieces),
+        (None, []) => return Ok(None),
+        (None, files) => ranges::files(layout, files),
+    };
+    let option = if args.pieces.is_some() {
+        "--pieces"
+    } else {
+        "--files"
+    };
+    chosen
+        .map(Some)
+        .map_err(|error| Failure::usage(option).because(error))
+}
+
+fn conclude(ended: Ended, name: &str, level: Level) -> Outcome {
+    let name = Escaped(name);
+    if ended.complete && level > Level::Quiet {
+        say::line(format_args!("{name}: {}", summary(&ended)));
+    }
+    match ended.why {
+        Why::Complete => Ok(Exit::Done),
+        Why::Asked if ended.complete => Ok(Exit::Done),
+        Why::Asked => {
+            if level > Level::Quiet {
+                let (had, wanted) = (Size(ended.stats.bytes_had), Size(ended.stats.bytes_wanted));
+                say::line(format_args!(
+                    "{name}: interrupted with {had} of {wanted}; the same command goes on from there"
+                ));
+            }
+            Ok(Exit::Interrupted)
+        }
+        Why::NoPeers => {
+            let what = format!(
+                "{name}: no byte came in time ({} known)",
+                Count(ended.stats.known, "peer")
+            );
+            Err(Failure::new(Exit::NoPeers, what)
+                .remedy("Check the trackers with `announce`, or name a peer with --peer."))
+        }
+        Why::Failed(failure) => Err(failure),
+    }
+}
+
+/// What came, how fast, from how many, and what of it was in vain.
+fn summary(ended: &Ended) -> String {
+    let stats = &ended.stats;
+    let whole = Size(stats.bytes_wanted);
+    if stats.downloaded == 0 {
+        return format!("all {whole} were there already");
+    }
+    let (came, time) = (Size(stats.downloaded), Time(ended.fetching));
+    let rate = Rate::mean(stats.downloaded, ended.fetching);
+    let mut text = format!("{whole} complete; {came} in {time} ({rate})");
+    // A download shorter than the time between two looks has seen nobody.
+    if ended.peers_most > 0 {
+        let peers = Count(ended.peers_most, "peer");
+        text.push_str(&format!(" from at most {peers} at once"));
+    }
+    text.push_str(&format!(", {} wasted", Size(stats.wasted)));
+    if ended.corrupt > 0 {
+        text.push_str(&format!(", {} corrupt", Count(ended.corrupt, "piece")));
+    }
+    if ended.banned > 0 {
+        text.push_str(&format!(", {} banned", Count(ended.banned, "peer")));
+    }
+    text.push_str(&format!("; {} sent", Size(stats.uploaded)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripcurrent_proto::api::TorrentStats;
+    use std::time::Duration;
+
+    fn ended() -> Ended {
+        let stats = TorrentStats {
+            bytes_wanted: 10 << 20,
+            bytes_had: 10 << 20,
+            downloaded: 11 << 20,
+            wasted: 1 << 20,
+            uploaded: 512,
+            ..TorrentStats::default()
+        };
+        Ended {
+            why: Why::Complete,
+            complete: true,
+            stats,
+            fetching: Duration::from_secs(2),
+            peers_most: 3,
+            corrupt: 2,
+            banned: 1,
+        }
+    }
+
+    /// The last line tells size, time, rate, peers and waste; nothing fetched is one short fact.
+    #[test]
+    fn the_summary_tells_what_came_and_what_was_wasted() {
+        let mut ended = ended();
+        assert_eq!(
+            summary(&ended),
+            "10.0 MiB complete; 11.0 MiB in 2.00s (5.50 MiB/s) from at most 3 peers at once, \
+             1.00 MiB wasted, 2 pieces corrupt, 1 peer banned; 512 B sent"
+        );
+        ended.stats.downloaded = 0;
+        assert_eq!(summary(&ended), "all 10.0 MiB were there already");
+    }
+}

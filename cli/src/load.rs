@@ -1,0 +1,54 @@
+//! Reading a torrent file from the disk.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ripcurrent_proto::meta::{MAX_TORRENT_LEN, Torrent};
+
+use crate::escape::Escaped;
+use crate::exit::{Exit, Failure};
+
+/// Reads the torrent file at `path`, at most as many bytes of it as a torrent may have.
+pub(crate) fn torrent(path: &Path) -> Result<Torrent, Failure> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = File::open(path)?;
+        file.take(MAX_TORRENT_LEN as u64 + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| {
+        let failure = Failure::new(
+            Exit::BadTorrent,
+            format!("cannot read {}", Escaped::path(path)),
+        );
+        failure
+            .because(error)
+            .remedy("Check the path of the torrent file.")
+    })?;
+    Torrent::parse(bytes.into()).map_err(|error| {
+        let what = format!("{} is not a torrent that can be used", Escaped::path(path));
+        let failure = Failure::new(Exit::BadTorrent, what).because(error);
+        failure.remedy("Get the file again; a web page saved under its name is a common cause.")
+    })
+}
+
+/// As [`torrent`], but only what can be transferred: it needs a v1 half for now.
+pub(crate) fn transferable(path: &Path) -> Result<Torrent, Failure> {
+    let torrent = torrent(path)?;
+    if torrent.hashes().v1.is_none() {
+        let what = format!(
+            "{} is a v2-only torrent (BEP 52), which cannot be transferred yet",
+            Escaped::path(path)
+        );
+        return Err(Failure::new(Exit::BadTorrent, what)
+            .remedy("Look for a v1 or hybrid torrent of the same data."));
+    }
+    Ok(torrent)
+}
+
+/// Displays bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

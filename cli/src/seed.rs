@@ -1,0 +1,55 @@
+//! `seed`: serve data that is there.
+
+use std::sync::Arc;
+
+use ripcurrent_proto::api::{Check, Event, Mode};
+
+use crate::args::SeedArgs;
+use crate::escape::Escaped;
+use crate::exit::{Exit, Outcome};
+use crate::load;
+use crate::news::News;
+use crate::say::{self, Level};
+use crate::session::{self, Job, Net, Why};
+use crate::stop::Stop;
+use crate::units::{Count, Size};
+
+/// Runs the command until Ctrl-C.
+pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
+    let torrent = Arc::new(load::transferable(&args.torrent)?);
+    let net = Net::new(&args.net, 0)?;
+    let stop = Stop::on_signals()?;
+    net.introduce(&torrent, level);
+    let job = Job {
+        torrent: Arc::clone(&torrent),
+        root: args.data,
+        wanted: None,
+        sequential: false,
+        mode: Mode::Seed,
+        check: Check::Existing,
+        peers: args.net.peers,
+        leave_when_complete: false,
+        stop_timeout: None,
+    };
+    let mut news = News::new(level, torrent.name(), Mode::Seed);
+    let ended = session::run(job, net, level, &stop, |event, stats| {
+        news.tell(event, stats);
+        if matches!(event, Event::Completed { .. }) && stats.pieces_had > 0 && level > Level::Quiet
+        {
+            say::line("seeding until Ctrl-C");
+        }
+    })?;
+    match ended.why {
+        Why::Failed(failure) => Err(failure),
+        Why::Complete | Why::Asked | Why::NoPeers => {
+            if level > Level::Quiet {
+                let (name, sent) = (Escaped(torrent.name()), Size(ended.stats.uploaded));
+                let peers = Count(ended.peers_most, "peer");
+                say::line(format_args!(
+                    "{name}: {sent} sent to at most {peers} at once"
+                ));
+            }
+            Ok(Exit::Done)
+        }
+    }
+}

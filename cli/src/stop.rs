@@ -1,0 +1,57 @@
+//! Being asked to stop: the first Ctrl-C, SIGTERM or SIGHUP asks for an orderly end, a second one
+//! ends the process at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::exit::{Exit, Failure};
+
+/// Whether somebody has asked this process to stop; cheap to clone and to ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Listens for the signals that ask for an end.
+    pub(crate) fn on_signals() -> Result<Self, Failure> {
+        let stop = Stop::default();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // In this order: the first signal finds the flag down and raises it, the second finds
+            // it up.
+            let status = Exit::Interrupted as i32;
+            flag::register_conditional_shutdown(signal, status, stop.0.clone())
+                .and_then(|_| flag::register(signal, stop.0.clone()))
+                .map_err(|error| {
+                    Failure::new(Exit::Internal, "cannot listen for signals").because(error)
+                })?;
+        }
+        Ok(stop)
+    }
+
+    /// Asks as a signal would.
+    pub(crate) fn ask(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked for.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One request reaches every holder.
+    #[test]
+    fn all_clones_hear_it() {
+        let stop = Stop::default();
+        let other = stop.clone();
+        assert!(!other.is_asked());
+        stop.ask();
+        assert!(other.is_asked());
+    }
+}

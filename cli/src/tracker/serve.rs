@@ -1,0 +1,160 @@
+//! The HTTP side of the tracker: one request and one answer for each connection.
+//!
+//! Invariant: at most [`MOST_CONNECTIONS`] connections are open, each for at most [`PATIENCE`] and
+//! with one bounded head in memory; who comes beyond that waits in the system's queue.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ripcurrent_proto::base::rng::Rng;
+use ripcurrent_proto::base::time;
+use ripcurrent_proto::tracker::registry::{Registry, Settings};
+use ripcurrent_proto::tracker::service;
+use ripcurrent_proto::wire::http::{RequestHead, RequestReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::stop::Stop;
+
+/// The most connections at once.
+const MOST_CONNECTIONS: usize = 512;
+/// The longest a request and its answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a request to stop is looked for.
+const TICK: Duration = Duration::from_millis(100);
+/// How long to wait after the system refused a connection, such as for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Bytes received in one step.
+const STEP: usize = 2048;
+
+/// A tracker that listens and does not answer yet.
+#[derive(Debug)]
+pub(crate) struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    settings: Settings,
+    rng: Rng,
+}
+
+impl Server {
+    /// Listens at `addr`, its port 0 for a free one; peers are told to come back each `interval`.
+    pub(crate) fn bind(addr: SocketAddr, interval: Duration, rng: Rng) -> Result<Self, Failure> {
+        let bind = || {
+            let listener = TcpListener::bind(addr)?;
+            listener.set_nonblocking(true)?;
+            let addr = listener.local_addr()?;
+            Ok((listener, addr))
+        };
+        let (listener, addr) = bind().map_err(|error: io::Error| Failure::bind(addr, error))?;
+        let defaults = Settings::default();
+        let settings = Settings {
+            interval,
+            min_interval: defaults.min_interval.min(interval),
+            // Twice missed is gone; a little late is not.
+            expiry: interval * 2 + defaults.min_interval,
+            ..defaults
+        };
+        Ok(Server {
+            listener,
+            addr,
+            settings,
+            rng,
+        })
+    }
+
+    /// Where peers announce.
+    pub(crate) fn announce_url(&self) -> String {
+        format!("http://{}/announce", self.addr)
+    }
+
+    /// Answers until asked to stop; how many requests were answered.
+    pub(crate) fn run(self, stop: &Stop) -> Result<u64, Failure> {
+        let failed = |error: io::Error| {
+            Failure::new(Exit::Internal, "the tracker cannot run").because(error)
+        };
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build().map_err(failed)?;
+        LocalSet::new()
+            .block_on(&runtime, self.accept_until(stop))
+            .map_err(failed)
+    }
+
+    async fn accept_until(self, stop: &Stop) -> io::Result<u64> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let desk = Rc::new(RefCell::new(Desk {
+            registry: Registry::new(self.settings, self.rng),
+            begun: clock::now(),
+            answered: 0,
+        }));
+        let mut connections = JoinSet::new();
+        while !stop.is_asked() {
+            while connections.try_join_next().is_some() {}
+            if connections.len() >= MOST_CONNECTIONS {
+                connections.join_next().await;
+                continue;
+            }
+            match tokio::time::timeout(TICK, listener.accept()).await {
+                Ok(Ok((stream, from))) => {
+                    let answer = converse(stream, from, Rc::clone(&desk));
+                    connections.spawn_local(tokio::time::timeout(PATIENCE, answer));
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!("a connection could not be accepted: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(_) => {}
+            }
+        }
+        connections.shutdown().await;
+        let answered = desk.borrow().answered;
+        Ok(answered)
+    }
+}
+
+/// What all connections share.
+struct Desk {
+    registry: Registry,
+    begun: Instant,
+    answered: u64,
+}
+
+impl Desk {
+    fn answer(&mut self, request: &RequestHead, from: SocketAddr) -> Vec<u8> {
+        let elapsed = self.begun.elapsed();
+        let now = time::Instant::ZERO + elapsed;
+        self.answered += 1;
+        service::respond(&mut self.registry, now, from.ip(), request)
+    }
+}
+
+/// Reads one request and answers it. What the far end does wrong concerns nobody else.
+async fn converse(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    desk: Rc<RefCell<Desk>>,
+) -> io::Result<()> {
+    let mut reader = RequestReader::new();
+    let mut step = [0; STEP];
+    let response = loop {
+        let read = stream.read(&mut step).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        match reader.push(&mut &step[..read]) {
+            Ok(None) => {}
+            Ok(Some(request)) => break desk.borrow_mut().answer(&request, from),
+            Err(error) => {
+                tracing::debug!("{from} sent no request: {error}");
+                break service::respond_to_noise();
+            }
+        }
+    };
+    stream.write_all(&response).await?;
+    stream.shutdown().await
+}
