@@ -60,6 +60,8 @@ def seeds():
     requests = [announce, announce + b"&event=stopped&compact=0", b"scrape?info_hash=" + b"a" * 20]
     stream = b"".join(bytes([len(request)]) + request for request in requests)
     yield "tracker_request", "all", stream
+    for name, script in engine_scripts():
+        yield "engine", name, script
     for index, vector in enumerate(vectors("http_tracker.json")):
         if "body_hex" not in vector:
             continue
@@ -69,6 +71,26 @@ def seeds():
         yield "http_response", f"vector-{index}", MOST_BODY + SOME_CUTS + head + body
         chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
         yield "http_response", f"chunked-{index}", MOST_BODY + NO_CUTS + chunked % (len(body), body)
+
+
+def engine_scripts():
+    """(name, script) of ordinary sessions, as the target `engine` reads its steps."""
+    accept, complete_all, sent = b"\x00\x09", b"\x05\x00", b"\x08\x00"
+    second = b"\x04\x0a"
+    greet = b"\x09\x00\x03"
+    have_all, unchoke, interested = b"\x0a\x00\x08\x00\x00", b"\x0a\x00\x01\x00\x00", b"\x0a\x00\x02\x00\x00"
+    extended = b"\x0a\x00\x0d\x00\x00"
+    settle = complete_all + second + sent
+    blocks = [bytes([piece, begin]) for piece in range(5) for begin in range(2)][:9]
+    opening = settle + accept + greet + extended + have_all + settle
+    # What was not asked for is passed over, so everything is offered several times.
+    give = b"".join(b"\x0a\x00\x1f" + block + settle for block in blocks) * 4
+    lie = b"\x0a\x00\x0f\x00\x00" + settle
+    ask = b"".join(b"\x0a\x00\x06" + block + settle for block in blocks)
+    dial = b"\x01\x09" + b"\x06\x00" + greet + have_all + settle
+    yield "download", b"\x00" + opening + unchoke + give + complete_all
+    yield "download-dialled", b"\x08" + settle + dial + unchoke + lie + give + complete_all
+    yield "seed", b"\x06" + opening + interested + settle * 12 + ask
 
 
 def main():

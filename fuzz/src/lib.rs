@@ -5,6 +5,7 @@
 //! after a few bytes in front.
 
 pub mod bencode;
+pub mod host;
 
 /// Reads settings from the front of an input; zeros once it is used up.
 pub struct Knobs<'a>(pub &'a [u8]);
