@@ -50,7 +50,8 @@ impl Ear {
         let bell = &*self.0.0;
         let mut count = [0; 8];
         let _ = (&bell.eventfd).read(&mut count);
-        bell.rung.store(false, Ordering::Release);
+        // A swap, not a store: what whoever rang had done before is then seen after this.
+        bell.rung.swap(false, Ordering::AcqRel);
     }
 }
 

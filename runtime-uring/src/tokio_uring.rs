@@ -162,6 +162,7 @@ impl TokioUring {
         // last share is dropped.
         let bell = unsafe { AsyncFd::register_with_interest(ear, Interest::READABLE) }?;
         let mut sleep = Box::pin(sleep_until(self.clock.system(self.now()).into()));
+        let mut again = false;
         loop {
             let look_again = match control(machine, self.now()) {
                 Control::Stop => return Ok(()),
@@ -169,10 +170,16 @@ impl TokioUring {
             };
             // What a timeout changes may be of interest to `control` alone.
             let due = machine.poll_timeout().is_some_and(|at| at <= self.now());
-            let turn = drive::turn(machine, self);
+            let busy = drive::turn(machine, self) == Turn::Busy || due;
+            if busy && !again {
+                // `control` looks at what happened and is carried out, then the ring is entered
+                // once for all of it.
+                again = true;
+                continue;
+            }
+            again = false;
             let deadline = earliest(machine.poll_timeout(), look_again);
-            let late = deadline.is_some_and(|at| at <= self.now());
-            if due || late || turn == Turn::Busy {
+            if busy || deadline.is_some_and(|at| at <= self.now()) {
                 self.enter().await;
             } else {
                 self.wait(&bell, sleep.as_mut(), deadline).await;

@@ -89,6 +89,34 @@ impl Storage {
         Ok(())
     }
 
+    /// Fills `bytes` from the spans if that needs no waiting: the files are open and the bytes in
+    /// the page cache. Otherwise false, and what `bytes` holds is anything.
+    pub(super) fn read_cached(
+        &self,
+        files: &OpenFiles,
+        bytes: &mut [u8],
+        spans: &[FileSpan],
+    ) -> bool {
+        let mut rest = bytes;
+        for span in spans {
+            let Some((part, after)) = rest.split_at_mut_checked(span.len as usize) else {
+                return false;
+            };
+            rest = after;
+            let Some(index) = span.file else {
+                part.fill(0);
+                continue;
+            };
+            let Some(open) = files.get((self.number, index.0)) else {
+                return false;
+            };
+            if !read_without_waiting(&open.file, part, span.offset) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Writes `bytes` to the spans.
     pub(super) fn write(
         &self,
@@ -199,6 +227,22 @@ impl Storage {
     fn files(&self) -> impl Iterator<Item = (&FileEntry, FileIndex)> {
         self.layout.files().iter().zip((0..).map(FileIndex))
     }
+}
+
+/// Fills `part` from the page cache; false if not all of it is there, or the file system cannot
+/// tell.
+fn read_without_waiting(file: &File, part: &mut [u8], offset: u64) -> bool {
+    let Ok(offset) = libc::off_t::try_from(offset) else {
+        return false;
+    };
+    let into = libc::iovec {
+        iov_base: part.as_mut_ptr().cast(),
+        iov_len: part.len(),
+    };
+    // SAFETY: the descriptor is open; `into` describes `part`, which is borrowed for writing until
+    // the call is over.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &into, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(read) == Ok(part.len())
 }
 
 /// Gives a file its full length, unless it is longer.
