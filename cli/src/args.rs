@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Announce(AnnounceArgs),
     /// Run a small HTTP tracker that keeps everything in memory
     Tracker(TrackerArgs),
+    /// Run a whole swarm in a simulated world, the same way each time
+    Sim(SimArgs),
     /// Show everything at work on this machine: a tracker, seeds and a download over loopback
     Demo(DemoArgs),
 }
@@ -210,6 +212,17 @@ pub(crate) struct TrackerArgs {
     /// How often peers are told to announce.
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
     pub(crate) interval: Duration,
+}
+
+/// See [`Command::Sim`].
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// The scenario: a TOML file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) scenario: PathBuf,
+    /// What all chance comes from.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 /// See [`Command::Demo`].

@@ -19,6 +19,7 @@ mod ranges;
 mod say;
 mod seed;
 mod session;
+mod sim;
 mod stop;
 mod tracker;
 mod units;
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Inspect(args) => inspect::run(&args),
         Command::Announce(args) => announce::run(&args, level),
         Command::Tracker(args) => tracker::run(&args, level),
+        Command::Sim(args) => sim::run(&args, level),
         Command::Demo(args) => demo::run(&args, level),
     }
 }
