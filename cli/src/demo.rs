@@ -118,7 +118,7 @@ fn show(
         args.peers.into(),
         made,
         busy,
-        &ended,
+        &ended.figures,
     )))
 }
 
@@ -181,8 +181,8 @@ fn download(
         stop_timeout: Some(PATIENCE),
         ..job(torrent, room.join("got"), Mode::Download, Check::Existing)
     };
-    session::run(job, net, level, stop, |event, stats| {
-        news.tell(event, stats)
+    session::run(job, net, level, stop, |event, figures| {
+        news.tell(event, &figures.stats);
     })
 }
 

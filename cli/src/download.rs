@@ -13,7 +13,7 @@ use crate::load;
 use crate::news::News;
 use crate::ranges;
 use crate::say::{self, Level};
-use crate::session::{self, Ended, Job, Net, Why};
+use crate::session::{self, Ended, Figures, Job, Net, Why};
 use crate::stop::Stop;
 use crate::units::{Count, Rate, Size, Time};
 
@@ -39,11 +39,17 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
         stop_timeout: args.stop_timeout,
     };
     let mut news = News::new(level, torrent.name(), Mode::Download);
-    let stays = !args.no_seed && level > Level::Quiet;
-    let ended = session::run(job, net, level, &stop, |event, stats| {
-        news.tell(event, stats);
-        if stays && matches!(event, Event::Completed { .. }) {
-            say::line("complete; seeding until Ctrl-C (--no-seed leaves instead)");
+    let ended = session::run(job, net, level, &stop, |event, figures| {
+        news.tell(event, &figures.stats);
+        if matches!(event, Event::Completed { .. }) && level > Level::Quiet {
+            say::line(format_args!(
+                "{}: {}",
+                Escaped(torrent.name()),
+                summary(figures)
+            ));
+            if !args.no_seed {
+                say::line("seeding until Ctrl-C (--no-seed leaves instead)");
+            }
         }
     })?;
     conclude(ended, torrent.name(), level)
@@ -67,16 +73,18 @@ fn wanted(args: &DownloadArgs, torrent: &Torrent) -> Result<Option<Bitfield>, Fa
 }
 
 fn conclude(ended: Ended, name: &str, level: Level) -> Outcome {
-    let name = Escaped(name);
-    if ended.complete && level > Level::Quiet {
-        say::line(format_args!("{name}: {}", summary(&ended)));
-    }
+    let (name, stats) = (Escaped(name), &ended.figures.stats);
     match ended.why {
         Why::Complete => Ok(Exit::Done),
-        Why::Asked if ended.complete => Ok(Exit::Done),
+        Why::Asked if ended.complete => {
+            if level > Level::Quiet {
+                say::line(format_args!("{name}: {} sent", Size(stats.uploaded)));
+            }
+            Ok(Exit::Done)
+        }
         Why::Asked => {
             if level > Level::Quiet {
-                let (had, wanted) = (Size(ended.stats.bytes_had), Size(ended.stats.bytes_wanted));
+                let (had, wanted) = (Size(stats.bytes_had), Size(stats.bytes_wanted));
                 say::line(format_args!(
                     "{name}: interrupted with {had} of {wanted}; the same command goes on from there"
                 ));
@@ -84,10 +92,8 @@ fn conclude(ended: Ended, name: &str, level: Level) -> Outcome {
             Ok(Exit::Interrupted)
         }
         Why::NoPeers => {
-            let what = format!(
-                "{name}: no byte came in time ({} known)",
-                Count(ended.stats.known, "peer")
-            );
+            let known = Count(stats.known, "peer");
+            let what = format!("{name}: no byte came in time ({known} known)");
             Err(Failure::new(Exit::NoPeers, what)
                 .remedy("Check the trackers with `announce`, or name a peer with --peer."))
         }
@@ -96,26 +102,26 @@ fn conclude(ended: Ended, name: &str, level: Level) -> Outcome {
 }
 
 /// What came, how fast, from how many, and what of it was in vain.
-fn summary(ended: &Ended) -> String {
-    let stats = &ended.stats;
+fn summary(figures: &Figures) -> String {
+    let stats = &figures.stats;
     let whole = Size(stats.bytes_wanted);
     if stats.downloaded == 0 {
         return format!("all {whole} were there already");
     }
-    let (came, time) = (Size(stats.downloaded), Time(ended.fetching));
-    let rate = Rate::mean(stats.downloaded, ended.fetching);
+    let (came, time) = (Size(stats.downloaded), Time(figures.fetching));
+    let rate = Rate::mean(stats.downloaded, figures.fetching);
     let mut text = format!("{whole} complete; {came} in {time} ({rate})");
     // A download shorter than the time between two looks has seen nobody.
-    if ended.peers_most > 0 {
-        let peers = Count(ended.peers_most, "peer");
+    if figures.peers_most > 0 {
+        let peers = Count(figures.peers_most, "peer");
         text.push_str(&format!(" from at most {peers} at once"));
     }
     text.push_str(&format!(", {} wasted", Size(stats.wasted)));
-    if ended.corrupt > 0 {
-        text.push_str(&format!(", {} corrupt", Count(ended.corrupt, "piece")));
+    if figures.corrupt > 0 {
+        text.push_str(&format!(", {} corrupt", Count(figures.corrupt, "piece")));
     }
-    if ended.banned > 0 {
-        text.push_str(&format!(", {} banned", Count(ended.banned, "peer")));
+    if figures.banned > 0 {
+        text.push_str(&format!(", {} banned", Count(figures.banned, "peer")));
     }
     text.push_str(&format!("; {} sent", Size(stats.uploaded)));
     text
@@ -127,7 +133,9 @@ mod tests {
     use ripcurrent_proto::api::TorrentStats;
     use std::time::Duration;
 
-    fn ended() -> Ended {
+    /// The last line tells size, time, rate, peers and waste; nothing fetched is one short fact.
+    #[test]
+    fn the_summary_tells_what_came_and_what_was_wasted() {
         let stats = TorrentStats {
             bytes_wanted: 10 << 20,
             bytes_had: 10 << 20,
@@ -136,27 +144,20 @@ mod tests {
             uploaded: 512,
             ..TorrentStats::default()
         };
-        Ended {
-            why: Why::Complete,
-            complete: true,
+        let fetching = Duration::from_secs(2);
+        let mut figures = Figures {
             stats,
-            fetching: Duration::from_secs(2),
+            fetching,
             peers_most: 3,
             corrupt: 2,
             banned: 1,
-        }
-    }
-
-    /// The last line tells size, time, rate, peers and waste; nothing fetched is one short fact.
-    #[test]
-    fn the_summary_tells_what_came_and_what_was_wasted() {
-        let mut ended = ended();
+        };
         assert_eq!(
-            summary(&ended),
+            summary(&figures),
             "10.0 MiB complete; 11.0 MiB in 2.00s (5.50 MiB/s) from at most 3 peers at once, \
              1.00 MiB wasted, 2 pieces corrupt, 1 peer banned; 512 B sent"
         );
-        ended.stats.downloaded = 0;
-        assert_eq!(summary(&ended), "all 10.0 MiB were there already");
+        figures.stats.downloaded = 0;
+        assert_eq!(summary(&figures), "all 10.0 MiB were there already");
     }
 }

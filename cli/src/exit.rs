@@ -1,5 +1,6 @@
 //! How a command ends: one exit code for each kind of ending, and an error that says what to do.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +44,7 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     exit: Exit,
     what: String,
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
     remedy: Option<String>,
 }
 
@@ -64,10 +65,7 @@ impl Failure {
 
     /// Adds the error underneath.
     #[must_use]
-    pub(crate) fn because(
-        mut self,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -129,20 +127,65 @@ impl Failure {
     }
 }
 
+/// One line: what happened, why, and what to do next.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        let mut cause = self
-            .cause
-            .as_deref()
-            .map(|cause| cause as &dyn std::error::Error);
-        while let Some(error) = cause {
-            write!(f, ": {}", Escaped(&error.to_string()))?;
-            cause = error.source();
+        let top = self.cause.as_deref().map(|cause| cause as &dyn Error);
+        let mut said = String::new();
+        for error in std::iter::successors(top, |&error| error.source()) {
+            let text = error.to_string();
+            let text = text.trim_end();
+            // Many errors repeat what lies under them.
+            if !said.contains(text) {
+                write!(f, ": {}", Escaped(text))?;
+            }
+            said = text.to_owned();
         }
         match &self.remedy {
             Some(remedy) => write!(f, ". {remedy}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
+        #[error("outer")]
+        Silent(#[source] io::Error),
+        #[error("outer: {0}")]
+        Telling(#[source] io::Error),
+    }
+
+    /// Every error underneath is told once, in one line, and the remedy follows.
+    #[test]
+    fn a_failure_tells_what_why_and_what_next() {
+        let inner = || io::Error::other("inner\u{1b}\n");
+        for cause in [Outer::Silent(inner()), Outer::Telling(inner())] {
+            let failure = Failure::usage("--x").because(cause).remedy("Do y.");
+            assert_eq!(failure.to_string(), "--x: outer: inner\\u{1b}. Do y.");
+        }
+        assert_eq!(Failure::usage("--x").to_string(), "--x");
+    }
+
+    /// The codes are a contract: changing one breaks other people's scripts.
+    #[test]
+    fn the_codes_stand() {
+        let codes = [
+            Exit::Done,
+            Exit::Internal,
+            Exit::Usage,
+            Exit::BadTorrent,
+            Exit::NoPeers,
+            Exit::Disk,
+            Exit::CheckFailed,
+            Exit::Interrupted,
+            Exit::Forbidden,
+        ];
+        assert!(codes.map(|code| code as usize).into_iter().eq(0..9));
     }
 }

@@ -32,9 +32,11 @@ pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
         stop_timeout: None,
     };
     let mut news = News::new(level, torrent.name(), Mode::Seed);
-    let ended = session::run(job, net, level, &stop, |event, stats| {
-        news.tell(event, stats);
-        if matches!(event, Event::Completed { .. }) && stats.pieces_had > 0 && level > Level::Quiet
+    let ended = session::run(job, net, level, &stop, |event, figures| {
+        news.tell(event, &figures.stats);
+        if matches!(event, Event::Completed { .. })
+            && figures.stats.pieces_had > 0
+            && level > Level::Quiet
         {
             say::line("seeding until Ctrl-C");
         }
@@ -43,8 +45,8 @@ pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
         Why::Failed(failure) => Err(failure),
         Why::Complete | Why::Asked | Why::NoPeers => {
             if level > Level::Quiet {
-                let (name, sent) = (Escaped(torrent.name()), Size(ended.stats.uploaded));
-                let peers = Count(ended.peers_most, "peer");
+                let (name, sent) = (Escaped(torrent.name()), Size(ended.figures.stats.uploaded));
+                let peers = Count(ended.figures.peers_most, "peer");
                 say::line(format_args!(
                     "{name}: {sent} sent to at most {peers} at once"
                 ));

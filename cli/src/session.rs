@@ -73,8 +73,15 @@ pub(crate) struct Ended {
     /// Whether everything wanted was there.
     pub(crate) complete: bool,
     /// The last figures before it left.
+    pub(crate) figures: Figures,
+}
+
+/// A session in figures.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    /// The torrent, seen from outside.
     pub(crate) stats: TorrentStats,
-    /// From the end of the check at the start to completion, or to the end without it.
+    /// From the end of the check at the start to completion, or to now.
     pub(crate) fetching: Duration,
     /// The most peers at once.
     pub(crate) peers_most: usize,
@@ -152,7 +159,7 @@ pub(crate) fn run(
     net: Net,
     level: Level,
     stop: &Stop,
-    tell: impl FnMut(&Event, &TorrentStats),
+    tell: impl FnMut(&Event, &Figures),
 ) -> Result<Ended, Failure> {
     let loopback_only = net.config.loopback_only;
     let config = with_room_for(net.config, &job.torrent);
@@ -210,13 +217,10 @@ struct Session<T> {
     /// When the last byte came, and how many had come by then.
     last_byte: (Instant, u64),
     now: Instant,
-    stats: TorrentStats,
-    peers_most: usize,
-    corrupt: u64,
-    banned: u64,
+    figures: Figures,
 }
 
-impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
+impl<T: FnMut(&Event, &Figures)> Session<T> {
     fn new(job: Job, level: Level, stop: Stop, now: Instant, tell: T) -> Result<Self, Failure> {
         let root = root_of(&job.root)?;
         let progress = Progress::new(level, job.torrent.name());
@@ -235,10 +239,7 @@ impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
             completed_at: None,
             last_byte: (now, 0),
             now,
-            stats: TorrentStats::default(),
-            peers_most: 0,
-            corrupt: 0,
-            banned: 0,
+            figures: Figures::default(),
         })
     }
 
@@ -259,7 +260,7 @@ impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
         if now >= self.next_show {
             self.next_show = now + TICK;
             self.measure(engine);
-            self.progress.show(&Status::of_torrent(&self.stats));
+            self.progress.show(&Status::of_torrent(&self.figures.stats));
             if self.leaving.is_none() {
                 self.look_for_an_end();
             }
@@ -297,16 +298,19 @@ impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
 
     /// Keeps the figures; the last ones stay when the torrent is gone.
     fn measure(&mut self, engine: &mut Engine) {
-        if self.leaving.is_none()
-            && let Some(stats) = engine.stats(self.now, TORRENT)
-        {
-            self.stats = stats;
-            self.peers_most = self.peers_most.max(self.stats.peers);
+        let Some(stats) = engine.stats(self.now, TORRENT) else {
+            return;
+        };
+        if self.leaving.is_none() {
+            self.figures.peers_most = self.figures.peers_most.max(stats.peers);
+            self.figures.stats = stats;
         }
+        let fetching_since = self.checked_at.unwrap_or(self.now);
+        self.figures.fetching = self.completed_at.unwrap_or(self.now).since(fetching_since);
     }
 
     fn take(&mut self, event: &Event) {
-        (self.tell)(event, &self.stats);
+        (self.tell)(event, &self.figures);
         match event {
             Event::Checked { pieces, .. } => self.checked(*pieces),
             Event::Completed { .. } => {
@@ -323,8 +327,8 @@ impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
                 let failure = self.disk_failure(action, *error);
                 self.leave(Why::Failed(failure));
             }
-            Event::Corrupt { .. } => self.corrupt += 1,
-            Event::Banned { .. } => self.banned += 1,
+            Event::Corrupt { .. } => self.figures.corrupt += 1,
+            Event::Banned { .. } => self.figures.banned += 1,
             Event::ShutDown => self.shut_down = true,
             Event::Added { .. }
             | Event::Announced { .. }
@@ -351,8 +355,10 @@ impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
         if self.stop.is_asked() {
             return self.leave(Why::Asked);
         }
-        if self.stats.phase != Phase::Downloading || self.stats.downloaded > self.last_byte.1 {
-            self.last_byte = (self.now, self.stats.downloaded);
+        if self.figures.stats.phase != Phase::Downloading
+            || self.figures.stats.downloaded > self.last_byte.1
+        {
+            self.last_byte = (self.now, self.figures.stats.downloaded);
         }
         let quiet = self.now.since(self.last_byte.0);
         if self
@@ -386,15 +392,10 @@ impl<T: FnMut(&Event, &TorrentStats)> Session<T> {
     }
 
     fn ended(self) -> Ended {
-        let from = self.checked_at.unwrap_or(self.now);
         Ended {
             why: self.leaving.unwrap_or(Why::Asked),
             complete: self.completed_at.is_some(),
-            stats: self.stats,
-            fetching: self.completed_at.unwrap_or(self.now).since(from),
-            peers_most: self.peers_most,
-            corrupt: self.corrupt,
-            banned: self.banned,
+            figures: self.figures,
         }
     }
 }

@@ -248,3 +248,18 @@ fn help_names_the_exit_codes() {
     run_to(here, 2, &["download"]);
     run_to(here, 2, &["x.iso"]);
 }
+
+/// The same scenario and seed make the same digest in two processes, another seed another one.
+#[test]
+fn a_simulation_repeats() {
+    let scenario =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/scenarios/flash-crowd-3.toml");
+    let digest = |seed| {
+        let args = ["sim", scenario.to_str().unwrap(), "--seed", seed];
+        run_to(Path::new("."), 0, &args).0
+    };
+    let seven = digest("7");
+    assert!(seven.starts_with("digest ") && seven.len() > 40, "{seven}");
+    assert_eq!(seven, digest("7"));
+    assert_ne!(seven, digest("8"));
+}

@@ -181,6 +181,57 @@ fn an_interrupted_download_goes_on() {
     scene.same();
 }
 
+/// A download that is complete serves until Ctrl-C, and then it ends with success.
+#[test]
+fn a_complete_download_seeds_until_asked() {
+    let scene = Scene::new();
+    write(&scene.path("seed/file"), 300_000);
+    let torrent = scene.torrent("file", &[]);
+    let seed = scene.seed(&torrent, 2, &[]);
+    let mut command = ripcurrent();
+    command
+        .current_dir(scene.dir.path())
+        .args(scene.download_args(&torrent, 3));
+    let mut first = Running::start(&mut command);
+    first.expect("seeding until Ctrl-C");
+    seed.interrupt();
+    assert_eq!(seed.end().status.code(), Some(0));
+    // Only the first download has the data now.
+    let first_addr = format!("{}:6881", scene.row.ip(3));
+    let bind = scene.row.ip(4).to_string();
+    let args = [
+        "file.torrent",
+        "-o",
+        "again",
+        "--bind",
+        &bind,
+        "--no-seed",
+        "--peer",
+        &first_addr,
+    ];
+    run_to(scene.dir.path(), 0, &args);
+    same_tree(&scene.path("seed"), &scene.path("again"));
+    first.interrupt();
+    assert_eq!(first.end().status.code(), Some(0));
+}
+
+/// What the disk refuses ends with 5 and names the file.
+#[test]
+fn a_disk_that_refuses_is_named() {
+    let scene = Scene::new();
+    write(&scene.path("seed/set/sub/a"), 100_000);
+    write(&scene.path("seed/set/b"), 100_000);
+    let torrent = scene.torrent("set", &[]);
+    let _seed = scene.seed(&torrent, 2, &[]);
+    // A file where a folder must be.
+    write(&scene.path("got/set/sub"), 10);
+    let mut args = scene.download_args(&torrent, 3);
+    args.push("--no-seed".into());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (_, said) = run_to(scene.dir.path(), 5, &args);
+    assert!(said.contains("got/set/sub"), "{said}");
+}
+
 /// A seed ends on Ctrl-C with success: it was asked to serve until then.
 #[test]
 fn a_seed_ends_when_asked() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ripcurrent_proto::meta::Torrent;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::session::Ended;
+use crate::session::Figures;
 use crate::units::{Count, Rate, Size, Time};
 
 /// The figures, shown by `Display`.
@@ -33,13 +33,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// The figures of `ended`, which was complete.
+    /// The figures of a download that is complete.
     pub(super) fn new(
         torrent: &Torrent,
         seeds: usize,
         made: Duration,
         busy: Duration,
-        ended: &Ended,
+        figures: &Figures,
     ) -> Self {
         let layout = torrent.layout();
         Report {
@@ -48,9 +48,9 @@ impl Report {
             piece_length: layout.piece_length(),
             seeds,
             made,
-            fetching: ended.fetching,
-            downloaded: ended.stats.downloaded,
-            wasted: ended.stats.wasted,
+            fetching: figures.fetching,
+            downloaded: figures.stats.downloaded,
+            wasted: figures.stats.wasted,
             busy,
         }
     }
