@@ -20,7 +20,7 @@ use crate::load::hex;
 use crate::progress::{Progress, Status};
 use crate::say::{self, Level};
 use crate::stop::Stop;
-use crate::units::{Size, Time};
+use crate::units::{Count, Size, Time};
 
 pub(crate) use hash::hash_pieces;
 use walk::{Rules, Walk, walk};
@@ -63,11 +63,12 @@ pub(crate) fn run(args: &CreateArgs, level: Level) -> Outcome {
     })?;
     if level > Level::Quiet {
         let layout = creation.layout();
-        let (files, pieces) = (layout.files().len(), layout.pieces());
+        let files = Count(layout.files().len() as u64, "file");
+        let pieces = Count(layout.pieces(), "piece");
         let (size, piece) = (Size(layout.total_len()), Size(layout.piece_length().into()));
         let time = Time(begun.elapsed());
         say::line(format_args!(
-            "{size} in {files} files, {pieces} pieces of {piece}, hashed in {time}"
+            "{size} in {files}, {pieces} of {piece}, hashed in {time}"
         ));
     }
     let info_hash = torrent

@@ -154,7 +154,7 @@ mod tests {
         };
         assert_eq!(
             summary(&figures),
-            "10.0 MiB complete; 11.0 MiB in 2.00s (5.50 MiB/s) from at most 3 peers at once, \
+            "10.0 MiB complete; 11.0 MiB in 2s (5.50 MiB/s) from at most 3 peers at once, \
              1.00 MiB wasted, 2 pieces corrupt, 1 peer banned; 512 B sent"
         );
         figures.stats.downloaded = 0;

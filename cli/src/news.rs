@@ -7,6 +7,7 @@ use ripcurrent_proto::base::io::IoError;
 
 use crate::escape::Escaped;
 use crate::say::{self, Level};
+use crate::units::Count;
 
 /// Tells what happens to one torrent, each complaint of a tracker once until it changes.
 #[derive(Debug)]
@@ -85,7 +86,10 @@ impl News {
         match result {
             Ok(peers) => {
                 self.complaints.remove(url);
-                Some((Level::Verbose, format!("tracker {shown}: {peers} peers")))
+                Some((
+                    Level::Verbose,
+                    format!("tracker {shown}: {}", Count(*peers as u64, "peer")),
+                ))
             }
             Err(reason) if self.complaints.get(url) == Some(reason) => None,
             Err(reason) => {

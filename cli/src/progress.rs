@@ -15,7 +15,7 @@ use crate::units::{Count, Rate, Size, Time};
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// The most characters of a name in front of a bar.
-const NAME_WIDTH: usize = 32;
+const NAME_WIDTH: usize = 24;
 
 /// The progress of one piece of work.
 #[derive(Debug)]
@@ -60,9 +60,10 @@ impl Progress {
     pub(crate) fn show(&mut self, status: &Status) {
         match &mut self.view {
             View::Bar(bar) => {
+                // The words first: each change may draw.
+                bar.set_message(format!("{:>3} %  {}", status.percent(), status.words));
                 bar.set_length(status.of);
                 bar.set_position(status.done);
-                bar.set_message(status.words.clone());
             }
             View::Lines { next, last } => {
                 let now = clock::now();
@@ -92,10 +93,10 @@ impl Status {
     pub(crate) fn of_bytes(done: u64, of: u64, elapsed: Duration) -> Self {
         let rate = Rate::mean(done, elapsed);
         let words = format!(
-            "{} of {}, {rate}{}",
+            "{rate}{}, {} of {}",
+            to_go(of - done, rate.0),
             Size(done),
-            Size(of),
-            to_go(of - done, rate.0)
+            Size(of)
         );
         Status { done, of, words }
     }
@@ -138,22 +139,20 @@ impl Status {
     }
 }
 
+/// What matters most comes first: a narrow terminal cuts the rest.
 fn downloading(stats: &TorrentStats) -> String {
-    let up = match stats.up_rate {
-        0 => String::new(),
-        rate => format!(", up {}", Rate(rate)),
-    };
-    format!(
-        "{} of {}, {}{up}, {}{}",
+    let left = stats.bytes_wanted.saturating_sub(stats.bytes_had);
+    let mut words = format!("{}{}", Rate(stats.down_rate), to_go(left, stats.down_rate));
+    words.push_str(&format!(", {}", peers(stats)));
+    words.push_str(&format!(
+        ", {} of {}",
         Size(stats.bytes_had),
-        Size(stats.bytes_wanted),
-        Rate(stats.down_rate),
-        peers(stats),
-        to_go(
-            stats.bytes_wanted.saturating_sub(stats.bytes_had),
-            stats.down_rate
-        ),
-    )
+        Size(stats.bytes_wanted)
+    ));
+    if stats.up_rate > 0 {
+        words.push_str(&format!(", up {}", Rate(stats.up_rate)));
+    }
+    words
 }
 
 fn seeding(stats: &TorrentStats) -> String {
@@ -182,7 +181,7 @@ fn has_terminal() -> bool {
 
 fn bar(name: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    let style = ProgressStyle::with_template("{prefix} [{bar:24}] {percent:>3} %  {wide_msg}")
+    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(name.to_owned());
@@ -224,12 +223,12 @@ mod tests {
         stats.phase = Phase::Downloading;
         (stats.bytes_wanted, stats.bytes_had) = (100 << 20, (100 << 20) - 1);
         stats.peers = 1;
-        assert_eq!(words(&stats), "99 % 100 MiB of 100 MiB, 0 B/s, 1 peer");
+        assert_eq!(words(&stats), "99 % 0 B/s, 1 peer, 100 MiB of 100 MiB");
         (stats.down_rate, stats.up_rate, stats.peers) = (1 << 20, 512, 2);
         stats.bytes_had = 40 << 20;
         assert_eq!(
             words(&stats),
-            "40 % 40.0 MiB of 100 MiB, 1.00 MiB/s, up 512 B/s, 2 peers, 1m 00s to go"
+            "40 % 1.00 MiB/s, 1m 00s to go, 2 peers, 40.0 MiB of 100 MiB, up 512 B/s"
         );
         stats.phase = Phase::Seeding;
         stats.bytes_had = stats.bytes_wanted;

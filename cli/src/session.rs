@@ -147,7 +147,8 @@ impl Net {
             say::line(format_args!("listening on {}", self.addr));
         }
         if level > Level::Normal {
-            say::line(Memory::of(&with_room_for(self.config.clone(), torrent)));
+            let config = with_room_for(self.config.clone(), torrent);
+            say::line(Memory::of(&config, torrent.layout().pieces()));
         }
     }
 }
@@ -202,6 +203,7 @@ pub(crate) fn refused_by_host(error: HostError) -> Failure {
 struct Session<T> {
     job: Job,
     root: Arc<str>,
+    level: Level,
     stop: Stop,
     tell: T,
     progress: Progress,
@@ -227,6 +229,7 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
         Ok(Session {
             job,
             root,
+            level,
             stop,
             tell,
             progress,
@@ -353,6 +356,9 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
 
     fn look_for_an_end(&mut self) {
         if self.stop.is_asked() {
+            if self.level > Level::Quiet {
+                say::line("leaving in good order; Ctrl-C again leaves at once");
+            }
             return self.leave(Why::Asked);
         }
         if self.figures.stats.phase != Phase::Downloading
@@ -407,4 +413,36 @@ fn root_of(root: &Path) -> Result<Arc<str>, Failure> {
         Failure::usage(what).remedy("Choose a folder whose name is.")
     })?;
     Ok(Arc::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripcurrent_proto::meta::create::{Content, Creation};
+
+    /// A system that forbids io_uring ends with the code for that, and the remedy is told.
+    #[test]
+    fn a_forbidden_ring_has_its_own_code() {
+        let failure = refused_by_host(HostError::RingForbidden);
+        assert_eq!(failure.exit(), Exit::Forbidden);
+        assert!(failure.to_string().contains("seccomp"), "{failure}");
+    }
+
+    /// Pieces of any allowed length fit the budget, which grows only where it must.
+    #[test]
+    fn the_budget_grows_with_the_pieces() {
+        for (piece_length, budget) in [(1 << 20, 64 << 20), (64 << 20, 256 << 20)] {
+            let content = Content::File {
+                len: 1,
+                executable: false,
+            };
+            let creation = Creation::new("a", content, Some(piece_length)).unwrap();
+            let bytes = creation.finish(&[[0; 20]]).unwrap();
+            let torrent = Torrent::parse(bytes.into()).unwrap();
+            assert_eq!(
+                with_room_for(Config::default(), &torrent).memory_budget,
+                budget
+            );
+        }
+    }
 }

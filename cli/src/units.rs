@@ -170,8 +170,10 @@ impl fmt::Display for Time {
         let seconds = self.0.as_secs();
         f.pad(&match seconds {
             0 => format!("{}ms", self.0.as_millis()),
-            1..10 => format!("{}.{:02}s", seconds, self.0.subsec_millis() / 10),
-            10..60 => format!("{seconds}s"),
+            1..10 if self.0.subsec_millis() >= 10 => {
+                format!("{}.{:02}s", seconds, self.0.subsec_millis() / 10)
+            }
+            1..60 => format!("{seconds}s"),
             60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
             3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
             _ => format!("{}d {:02}h", seconds / 86_400, seconds % 86_400 / 3600),
@@ -275,6 +277,7 @@ mod tests {
         let shown = |millis| Time(Duration::from_millis(millis)).to_string();
         assert_eq!(shown(7), "7ms");
         assert_eq!(shown(2_419), "2.41s");
+        assert_eq!(shown(3_000), "3s");
         assert_eq!(shown(59_999), "59s");
         assert_eq!(shown(200_000), "3m 20s");
         assert_eq!(shown(3_720_000), "1h 02m");
