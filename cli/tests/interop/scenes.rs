@@ -1,0 +1,6 @@
+//! The scenes.
+
+mod download;
+mod harm;
+mod trackers;
+mod upload;
