@@ -1,20 +1,12 @@
 //! A program without std that links `ripcurrent-proto`, with its default features.
 //!
-//! `#![no_std]` in `proto` does not see what its dependencies do. Here they would be seen: std
-//! brings its own panic handler, and the compiler refuses a second one ("found duplicate lang item
+//! That `proto` is `no_std` says nothing of its dependencies. Here they would be seen: std brings
+//! its own panic handler, and the compiler refuses a second one ("found duplicate lang item
 //! `panic_impl`"). The program is only built, never run.
 //!
 //! How it was proven: the build failed with that error, naming the guilty crate, after
 //! `extern crate std;` was put into `proto/src/lib.rs`, and again after `default-features = false`
 //! was taken from `bytes` in the root `Cargo.toml`. Undone, it succeeded.
-
-#![no_std]` in `proto` does not see what its dependencies do. Here they would be seen: std
-//! brings its own panic handler, and the compiler refuses a second one ("found duplicate lang item
-//! `panic_impl`"). The program is only built, never run.
-//!
-//! How it was proven: with `extern crate std;` put into `proto/src/lib.rs`, and apart from that with
-//! `features = ["std"]` put to `hashbrown`-like dependencies (`bytes`) of `proto`, the build failed
-//! with that error; without either it succeeds.
 
 #![no_std]
 #![no_main]
