@@ -1,5 +1,7 @@
 //! What the benchmarks share: torrents and crowds of peers, the same on each run.
 
+pub mod scene;
+
 use std::sync::Arc;
 
 use ripcurrent_proto::base::bits::Bitfield;
