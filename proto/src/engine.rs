@@ -16,6 +16,8 @@ pub use crate::api::{
     IoError, IoErrorKind, Net, Output,
 };
 
+pub use crate::torrent::memory::MemoryCeiling;
+
 use crate::api::{Add, PeerStats, Refusal, TorrentStats};
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;

@@ -2,7 +2,7 @@
 //!
 //! Split by direction: [`check`] hashes what is there, [`download`] fetches, [`upload`] serves,
 //! [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
-//! [`leave`] ends it all in good order.
+//! [`leave`] ends it all in good order; [`memory`] adds up what it may take.
 //!
 //! A piece is in one of these states, told by who holds it:
 //! - *had*: in `have`, verified and written;
@@ -14,6 +14,7 @@ mod check;
 mod discovery;
 mod download;
 mod leave;
+pub(crate) mod memory;
 mod messages;
 pub(crate) mod peers;
 pub(crate) mod shared;

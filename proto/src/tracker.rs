@@ -14,3 +14,4 @@ pub mod service;
 pub mod url;
 
 pub use error::AnnounceError;
+pub(crate) use exchange::BODY_MAX;

@@ -12,7 +12,7 @@ const DEPTH_MIN: usize = 8;
 /// The number of requests to begin with, in blocks.
 const DEPTH_START: usize = 16;
 /// The most requests kept out, in blocks, whatever the peer allows.
-const DEPTH_MAX: usize = 500;
+pub const DEPTH_MAX: usize = 500;
 /// What a peer accepts that does not say (`reqq`, BEP 10), in blocks.
 const REQQ_DEFAULT: usize = 250;
 /// How much time's worth of blocks is kept asked for, in milliseconds.

@@ -13,7 +13,7 @@ use sha1::{Digest, Sha1};
 use crate::meta::layout::{BLOCK_LEN, PieceIndex};
 
 /// The most blocks remembered; the oldest piece is forgotten first. About 60 bytes each.
-const BLOCKS_MAX: usize = 8192;
+pub const BLOCKS_MAX: usize = 8192;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Given {

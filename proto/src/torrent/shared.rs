@@ -19,13 +19,13 @@ use crate::store::cache::{ChunkKey, ReadCache};
 use crate::swarm::Parting;
 
 /// Credit given to a connection at once when nothing limits it, in bytes.
-const CREDIT: u64 = 1 << 20;
+pub(super) const CREDIT: u64 = 1 << 20;
 /// Credit given to a connection at once under a limit, in bytes: a block and its header.
 const CREDIT_LIMITED: u64 = 17 * 1024;
 /// A peer that does not read what we answer gets no further credit past this many unsent bytes.
-const OUTBOX_MAX: usize = 64 * 1024;
+pub(super) const OUTBOX_MAX: usize = 64 * 1024;
 /// The most events kept for people.
-const EVENTS_MAX: usize = 1024;
+pub(super) const EVENTS_MAX: usize = 1024;
 /// The share of the memory budget that downloads leave to uploads: one in so many bytes.
 const UPLOAD_SHARE: usize = 4;
 

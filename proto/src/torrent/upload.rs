@@ -18,7 +18,7 @@ use crate::swarm::Parting;
 use crate::wire::message::{BlockRequest, Message, encode_piece_header};
 
 /// The most blocks gathered into one transmission.
-const BLOCKS_AT_ONCE: usize = 16;
+pub(super) const BLOCKS_AT_ONCE: usize = 16;
 /// How many of a peer's next requests are looked at to read ahead.
 const LOOK_AHEAD: usize = 32;
 

@@ -27,7 +27,7 @@ const ADDRESSES_MAX: usize = 4;
 const REDIRECTS_MAX: u32 = 5;
 
 /// The longest body, in bytes, as it is sent and unpacked.
-const BODY_MAX: usize = 1 << 20;
+pub(crate) const BODY_MAX: usize = 1 << 20;
 
 /// What an exchange wants done.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,0 +1,330 @@
+//! The most memory an engine takes, added up from the bounds of this code.
+//!
+//! Whatever others can make grow has a bound, and each bound has its line here; who adds a bound
+//! adds its line. The sums are for 64-bit machines and on the safe side: a vector that grows counts
+//! twice, since it doubles, and a tree three times, since its nodes may be half empty.
+
+use core::fmt;
+
+use super::shared::{CREDIT, Conn, EVENTS_MAX, OUTBOX_MAX, Timer};
+use super::upload::BLOCKS_AT_ONCE;
+use super::{DEPARTED_MAX, Session, Torrent};
+use crate::api::{Config, Event, Part};
+use crate::base::id::ConnId;
+use crate::base::slab::PAGE;
+use crate::base::time::Instant;
+use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex};
+use crate::peer::opening::Opening;
+use crate::peer::pipeline::{Asked, DEPTH_MAX};
+use crate::peer::upload::UPLOAD_QUEUE_MAX;
+use crate::store::cache::CHUNK_LEN;
+use crate::store::suspects::BLOCKS_MAX;
+use crate::swarm::{BANS_MAX, BOOK_MAX};
+use crate::tracker::BODY_MAX;
+use crate::tracker::schedule::TRACKERS_MAX;
+use crate::tracker::url::URL_MAX;
+use crate::wire::handshake;
+use crate::wire::http::HEAD_MAX;
+use crate::wire::message::Decoder;
+
+/// The most memory an engine takes, in bytes, term by term; `Display` shows the sum.
+///
+/// Not in it: the torrents themselves, which the host gave ([`Add::torrent`](crate::api::Add));
+/// what the host keeps of its own, receive buffers above all; and the timers of connections that
+/// are gone, about 50 bytes each for at most two minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryCeiling {
+    /// Slabs, lent and spare: [`Config::memory_budget`]. Pieces on their way in, and what was read
+    /// to be sent.
+    pub slabs: u64,
+    /// What the slabs take beyond that: a page each, so that they start on one.
+    pub slack: u64,
+    /// Connections, adopted by a torrent or not, open or closing, and what waits to be sent on
+    /// them.
+    pub connections: u64,
+    /// Peers: connections past their handshake. What they have and what both sides asked for.
+    pub peers: u64,
+    /// What each torrent knows of pieces, addresses, bans and trackers.
+    pub torrents: u64,
+    /// Events that nobody has polled.
+    pub events: u64,
+}
+
+impl MemoryCeiling {
+    /// The whole sum, in bytes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.terms().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Every term with its name, for tables.
+    #[must_use]
+    pub fn terms(&self) -> [(&'static str, u64); 6] {
+        [
+            ("slabs", self.slabs),
+            ("slack", self.slack),
+            ("connections", self.connections),
+            ("peers", self.peers),
+            ("torrents", self.torrents),
+            ("events", self.events),
+        ]
+    }
+}
+
+impl fmt::Display for MemoryCeiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, bytes)) in self.terms().into_iter().enumerate() {
+            let sign = if at == 0 { "" } else { " + " };
+            write!(f, "{sign}{} KiB of {name}", bytes.div_ceil(1024))?;
+        }
+        write!(f, " = {} KiB", self.total().div_ceil(1024))
+    }
+}
+
+impl Config {
+    /// The most memory that an engine with these settings takes for these torrents.
+    ///
+    /// ```
+    /// use ripcurrent_proto::api::Config;
+    /// use ripcurrent_proto::meta::layout::{FileEntry, FileKind, Layout};
+    ///
+    /// let file = FileEntry {
+    ///     path: vec!["disk.iso".into()],
+    ///     len: 4 << 30,
+    ///     offset: 0,
+    ///     kind: FileKind::Regular { executable: false },
+    /// };
+    /// let layout = Layout::new(1 << 20, vec![file])?;
+    /// let ceiling = Config::default().memory_ceiling(&[&layout]);
+    /// assert_eq!(ceiling.slabs, 64 << 20);
+    /// assert!(ceiling.total() > ceiling.slabs);
+    /// println!("{ceiling}");
+    /// # Ok::<(), ripcurrent_proto::meta::layout::BadLayout>(())
+    /// ```
+    #[must_use]
+    pub fn memory_ceiling(&self, torrents: &[&Layout]) -> MemoryCeiling {
+        let count = torrents.len() as u64;
+        let slabs = self.most_slabs(torrents);
+        let pieces = torrents.iter().map(|layout| layout.pieces());
+        let most_pieces = pieces.max().unwrap_or(0);
+        // A tracker is dialled however many connections there are; one at a time for each torrent.
+        let connections = self.max_connections as u64 + count;
+        let peers = (self.max_peers as u64 * count).min(connections);
+        MemoryCeiling {
+            slabs: self.memory_budget as u64,
+            slack: slabs * PAGE as u64,
+            connections: connections * connection(most_pieces),
+            peers: peers * peer(most_pieces, slabs),
+            torrents: torrents.iter().map(|layout| torrent(layout, slabs)).sum(),
+            events: grown(EVENTS_MAX as u64 * EVENT),
+        }
+    }
+
+    /// How many slabs the budget is cut into at most: by the smallest that are used.
+    fn most_slabs(&self, torrents: &[&Layout]) -> u64 {
+        let piece = torrents.iter().map(|layout| layout.piece_length()).min();
+        let least = piece.map_or(CHUNK_LEN, |piece| piece.min(CHUNK_LEN));
+        self.memory_budget as u64 / u64::from(least)
+    }
+}
+
+/// One connection and what waits to be sent on it.
+fn connection(pieces: u32) -> u64 {
+    let timers = size::<(Instant, u64, Timer)>();
+    // Messages gather in one vector while another is on its way; the two change places, so both
+    // come to be as large as the larger.
+    let messages = 2 * grown(unsent(pieces));
+    // A piece message is a header and, where it meets the edge of a chunk, two ranges of slabs.
+    let parts = grown(3 * BLOCKS_AT_ONCE as u64 * size::<Part>());
+    size::<Conn>()
+        + size::<Opening>()
+        + handshake::LEN as u64
+        // One for its opening, one for its peer's silence.
+        + grown(2 * timers)
+        + messages
+        + parts
+}
+
+/// The most bytes of messages that wait for one peer to read them.
+fn unsent(pieces: u32) -> u64 {
+    const REQUEST: u64 = 17;
+    const HAVE: u64 = 9;
+    let answers = OUTBOX_MAX as u64
+        // Past that many no more is received, but for what was granted before: half a credit and
+        // then a whole one. No message is answered with more bytes than it has (a rejection is as
+        // long as its request), ...
+        + CREDIT + CREDIT / 2
+        // ... and as much as one receive brings past the credit.
+        + RECEIVE;
+    let requests = DEPTH_MAX as u64 * REQUEST;
+    // What the peer was not told of while it did not read; before, the bitfield.
+    let news = u64::from(pieces) * HAVE + u64::from(pieces.div_ceil(8));
+    answers + requests + news
+}
+
+/// One peer past its handshake.
+fn peer(pieces: u32, slabs: u64) -> u64 {
+    size::<Session>()
+        + PEER_TEXT
+        // A message whose end has not come.
+        + Decoder::most_held(pieces) as u64
+        // The pieces it has.
+        + u64::from(pieces.div_ceil(8))
+        + grown(DEPTH_MAX as u64 * size::<Asked>())
+        + grown(UPLOAD_QUEUE_MAX as u64 * size::<Block>())
+        // It may wait for every chunk that is being read.
+        + grown(slabs * size::<ConnId>())
+}
+
+/// One torrent, without its peers.
+fn torrent(layout: &Layout, slabs: u64) -> u64 {
+    let pieces = u64::from(layout.pieces());
+    let open = slabs.min(pieces);
+    let blocks_of_one = u64::from(layout.piece_length().div_ceil(BLOCK_LEN));
+    let book = tree(BOOK_MAX as u64 * ADDRESS);
+    // Banned hosts, and those on their way there.
+    let bans = tree(2 * BANS_MAX as u64 * BAN);
+    let suspects = grown(BLOCKS_MAX as u64 * SUSPECT);
+    // The picker's counts, order and sets; what we have and want, and what we had in which order;
+    // at the start, what is to be checked.
+    let piece_lists = pieces * (PICKED_PIECE + 1)
+        + grown(pieces * size::<PieceIndex>())
+        + grown(pieces * size::<PieceIndex>());
+    let open_pieces = grown(open * (OPEN_PIECE + blocks_of_one * OPEN_BLOCK));
+    let chunks = tree(slabs * CHUNK);
+    let departed = grown(DEPARTED_MAX as u64 * ADDRESS);
+    // One answer at a time, as it came and unpacked, and twice that to understand it; and the head.
+    let answer = 2 * grown(2 * BODY_MAX as u64) + grown(HEAD_MAX as u64);
+    // Each as the torrent names it and as it is dialled, with its tracker id.
+    let trackers = TRACKERS_MAX as u64 * 3 * URL_MAX as u64;
+    size::<Torrent>()
+        + book
+        + bans
+        + suspects
+        + piece_lists
+        + open_pieces
+        + chunks
+        + departed
+        + answer
+        + trackers
+}
+
+/// The largest receive buffer of a host, in bytes.
+const RECEIVE: u64 = 128 << 10;
+/// A peer's name for itself (128 bytes) and the pieces it lets us have while it chokes us.
+const PEER_TEXT: u64 = 512;
+/// An event with its texts: an address of a tracker and what went wrong there.
+const EVENT: u64 = size::<Event>() + 2 * URL_MAX as u64;
+/// An address in the book and in the row of those to be dialled.
+const ADDRESS: u64 = 112;
+/// A host, and its strikes.
+const BAN: u64 = 24;
+/// A block of a piece that failed, its giver and its digest.
+const SUSPECT: u64 = 48;
+/// A piece of the picker: count, order, place and three sets.
+const PICKED_PIECE: u64 = 11;
+/// An open piece of the picker and of the assembly.
+const OPEN_PIECE: u64 = 320;
+/// A block of an open piece, and the peers that are asked for it (three) or gave it.
+const OPEN_BLOCK: u64 = 8 + 4 * 16;
+/// A chunk of the read cache.
+const CHUNK: u64 = 64;
+
+/// A vector that doubles when it is full.
+const fn grown(bytes: u64) -> u64 {
+    2 * bytes
+}
+
+/// A tree whose nodes may be half empty.
+const fn tree(bytes: u64) -> u64 {
+    3 * bytes
+}
+
+const fn size<T>() -> u64 {
+    size_of::<T>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::*;
+    use crate::meta::layout::{FileEntry, FileKind};
+
+    fn layout(pieces: u64, piece_len: u32) -> Layout {
+        let file = FileEntry {
+            path: vec!["file".to_string()],
+            len: pieces * u64::from(piece_len),
+            offset: 0,
+            kind: FileKind::Regular { executable: false },
+        };
+        Layout::new(piece_len, vec![file]).unwrap()
+    }
+
+    /// Each setting and each torrent moves the terms that it is about, by what one more costs.
+    #[test]
+    fn every_term_follows_its_setting() {
+        let (small, large) = (layout(1_000, 256 << 10), layout(100_000, 256 << 10));
+        let config = Config::default();
+        let one = config.memory_ceiling(&[&small]);
+        let more_peers = Config {
+            max_peers: config.max_peers + 1,
+            ..config.clone()
+        };
+        let slabs = config.most_slabs(&[&small]);
+        assert_eq!(
+            more_peers.memory_ceiling(&[&small]).total() - one.total(),
+            peer(1_000, slabs)
+        );
+        let more_connections = Config {
+            max_connections: config.max_connections + 1,
+            ..config.clone()
+        };
+        assert_eq!(
+            more_connections.memory_ceiling(&[&small]).total() - one.total(),
+            connection(1_000)
+        );
+        let two = config.memory_ceiling(&[&small, &large]);
+        assert_eq!(two.slabs, one.slabs, "torrents share the budget");
+        assert!(two.torrents > 2 * one.torrents && two.peers > 2 * one.peers);
+    }
+
+    /// Never more peers than connections, however many torrents there are.
+    #[test]
+    fn connections_bound_the_peers_of_all_torrents() {
+        let layout = layout(1_000, 256 << 10);
+        let config = Config {
+            max_connections: 60,
+            ..Config::default()
+        };
+        let ceiling = config.memory_ceiling(&[&layout; 8]);
+        let slabs = config.most_slabs(&[&layout]);
+        assert_eq!(ceiling.peers, (60 + 8) * peer(1_000, slabs));
+    }
+
+    /// Small pieces are dear: each slab takes a page beside its bytes.
+    #[test]
+    fn the_slack_is_a_page_for_each_slab() {
+        let ceiling = Config::default().memory_ceiling(&[&layout(1_000, 16 << 10)]);
+        assert_eq!(ceiling.slack, ceiling.slabs / 4);
+    }
+
+    /// The line that people read adds up.
+    #[test]
+    fn the_shown_terms_add_up_to_the_shown_total() {
+        let ceiling = MemoryCeiling {
+            slabs: 64 << 20,
+            slack: 1 << 20,
+            connections: 4 << 10,
+            peers: 2 << 10,
+            torrents: 1 << 10,
+            events: 1 << 10,
+        };
+        assert_eq!(
+            ceiling.to_string(),
+            "65536 KiB of slabs + 1024 KiB of slack + 4 KiB of connections + 2 KiB of peers \
+             + 1 KiB of torrents + 1 KiB of events = 66568 KiB"
+        );
+    }
+}
