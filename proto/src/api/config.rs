@@ -9,7 +9,9 @@ pub struct Config {
     pub peer_id_prefix: [u8; 8],
     /// The name of this client in extended handshakes (BEP 10, `v`) and tracker requests.
     pub client_name: &'static str,
-    /// The most bytes of slabs (pieces in flight and blocks read ahead).
+    /// The most bytes of slabs (pieces in flight and blocks read ahead), at least
+    /// [`Config::LEAST_BUDGET`] and, of each torrent, two pieces and two thirds. The largest term of
+    /// [`Config::memory_ceiling`].
     pub memory_budget: usize,
     /// The most connected peers of one torrent.
     pub max_peers: usize,
@@ -19,9 +21,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Peers unchoked at once for each torrent, the optimistic one included.
     pub upload_slots: usize,
-    /// The most bytes per second received from peers, in all.
+    /// The most bytes per second received from peers and trackers, in all; `None` for no limit.
     pub down_limit: Option<NonZeroU64>,
-    /// The most bytes per second of blocks sent to peers, in all.
+    /// The most bytes per second of blocks sent to peers, in all; `None` for no limit.
     pub up_limit: Option<NonZeroU64>,
     /// Only loopback addresses are dialled, resolved or accepted.
     pub loopback_only: bool,

@@ -60,7 +60,9 @@ fn a_leecher_gets_every_byte() {
     }
 }
 
-/// Four leechers with one seed complete, and the run is a function of the seed alone.
+/// Four leechers with one seed complete, and the run is a function of the seed alone. That debug and
+/// release agree too takes two builds: the step `simulation` of `.ci/run` compares them, by the
+/// digest that `ripcurrent sim` prints.
 #[test]
 fn a_swarm_completes_and_repeats_bit_for_bit() {
     let run = |seed| {
