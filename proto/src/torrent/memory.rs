@@ -30,8 +30,9 @@ use crate::wire::message::Decoder;
 /// The most memory an engine takes, in bytes, term by term; `Display` shows the sum.
 ///
 /// Not in it: the torrents themselves, which the host gave ([`Add::torrent`](crate::api::Add));
-/// what the host keeps of its own, receive buffers above all; and the timers of connections that
-/// are gone, about 50 bytes each for at most two minutes.
+/// what the host keeps of its own, receive buffers above all; the timers of connections that are
+/// gone, about 50 bytes each for at most two minutes; and, an open fault, requests made anew for a
+/// peer without the fast extension that chokes and unchokes by turns and does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryCeiling {
     /// Slabs, lent and spare: [`Config::memory_budget`]. Pieces on their way in, and what was read
@@ -151,8 +152,8 @@ fn unsent(pieces: u32) -> u64 {
     const HAVE: u64 = 9;
     let answers = OUTBOX_MAX as u64
         // Past that many no more is received, but for what was granted before: half a credit and
-        // then a whole one. No message is answered with more bytes than it has (a rejection is as
-        // long as its request), ...
+        // then a whole one. No answer is longer than its message (a rejection is as long as its
+        // request), but for the requests that an unchoke sets off, ...
         + CREDIT + CREDIT / 2
         // ... and as much as one receive brings past the credit.
         + RECEIVE;
