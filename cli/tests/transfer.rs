@@ -346,6 +346,8 @@ fn peers_are_given_by_hand() {
         "0",
     ]));
     let addr = seed.expect_address("listening on").to_string();
+    // Before that it turns peers away, who then come back after a while.
+    seed.expect("seeding");
     scene.download("file.torrent", 3, &["--peer", &addr]);
     scene.same();
     let bind = scene.row.ip(4).to_string();
@@ -387,6 +389,7 @@ fn a_hybrid_is_transferred_by_its_v1_half() {
     let mut seed = Running::start(&mut command);
     let addr = seed.expect_address("listening on").to_string();
     seed.expect("8 of 8 pieces");
+    seed.expect("seeding");
     scene.download(torrent, 3, &["--peer", &addr]);
     scene.same();
 }

@@ -158,3 +158,61 @@ async fn converse(
     stream.write_all(&response).await?;
     stream.shutdown().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::thread;
+
+    fn ask(addr: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        String::from_utf8_lossy(&response).into_owned()
+    }
+
+    /// Announces are answered while others connect and say nothing, noise is told so, and the
+    /// tracker ends when asked though silent clients are still there.
+    #[test]
+    fn silent_and_noisy_clients_hold_up_nobody() {
+        let rng = Rng::from_seed([1; 32]);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(any, Duration::from_secs(7), rng).unwrap();
+        let addr = server.addr;
+        let stop = Stop::default();
+        let answered = thread::scope(|scope| {
+            let running = scope.spawn(|| server.run(&stop));
+            let silent: Vec<TcpStream> =
+                (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
+            let hash = "%01".repeat(20);
+            let request = format!(
+                "GET /announce?info_hash={hash}&peer_id={hash}&port=1&left=0 HTTP/1.1\r\nHost: t\r\n\r\n"
+            );
+            let response = ask(addr, &request);
+            assert!(
+                response.starts_with("HTTP/1.1 200") && response.contains("8:intervali7e"),
+                "{response}"
+            );
+            assert!(ask(addr, "noise\r\n\r\n").starts_with("HTTP/1.1 400"));
+            assert!(ask(addr, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
+            stop.ask();
+            let answered = running.join().unwrap().unwrap();
+            drop(silent);
+            answered
+        });
+        assert_eq!(answered, 2, "noise is no request");
+    }
+
+    /// A port that is taken is the user's to change.
+    #[test]
+    fn a_taken_port_is_told() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let rng = || Rng::from_seed([1; 32]);
+        let first = Server::bind(any, Duration::from_secs(7), rng()).unwrap();
+        let second = Server::bind(first.addr, Duration::from_secs(7), rng());
+        assert_eq!(second.unwrap_err().exit(), Exit::Usage);
+    }
+}
