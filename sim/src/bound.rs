@@ -24,7 +24,7 @@ pub fn fluid(scenario: &Scenario) -> Duration {
             }
         }
     }
-    let micros = |bytes: u128, rate: u128| bytes * 1_000_000 / rate;
+    let micros = |bytes: u128, rate: u128| (bytes * 1_000_000).div_ceil(rate);
     let bound = micros(size, seeds_up)
         .max(micros(size, slowest))
         .max(micros(leechers * size, seeds_up + leechers_up));
