@@ -103,8 +103,15 @@ pub enum Role {
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// It is not TOML, or a key is missing, unknown or of the wrong kind.
-    #[error("{0}")]
-    Toml(#[from] toml::de::Error),
+    #[error("line {line}, `{text}`: {message}")]
+    Toml {
+        /// The line, counted from 1; where a key is missing, that of its table.
+        line: usize,
+        /// What it says.
+        text: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A number is out of bounds.
     #[error("{key} is {got}; it must be from {least} to {most}")]
     Bounds {
@@ -170,7 +177,7 @@ impl Scenario {
     /// # Errors
     /// Names the first thing that is wrong, by its key.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let scenario: Scenario = toml::from_str(text)?;
+        let scenario: Scenario = toml::from_str(text).map_err(|error| at_line(text, &error))?;
         scenario.check()?;
         Ok(scenario)
     }
@@ -254,6 +261,17 @@ impl Group {
     }
 }
 
+fn at_line(text: &str, error: &toml::de::Error) -> ScenarioError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.bytes().take(start);
+    let line = before.filter(|byte| *byte == b'\n').count();
+    ScenarioError::Toml {
+        line: line + 1,
+        text: text.lines().nth(line).unwrap_or_default().trim().into(),
+        message: error.message().trim_end().replace('\n', ", "),
+    }
+}
+
 fn bounded(key: Key, got: u64, least: u64, most: u64) -> Result<(), ScenarioError> {
     if (least..=most).contains(&got) {
         return Ok(());
@@ -300,6 +318,15 @@ mod tests {
         assert_eq!((scenario.hosts(), scenario.size()), (4, (3 << 20) + 5));
         assert_eq!(scenario.groups[1].role, Role::Leecher);
         assert_eq!(scenario.groups[1].up, Rate(1_000_000));
+    }
+
+    /// What TOML itself refuses is found by its line.
+    #[test]
+    fn the_line_is_told() {
+        let text = GOOD.replace("[tracker]", "[tracker");
+        let error = Scenario::parse(&text).unwrap_err().to_string();
+        assert!(error.starts_with("line 5, `[tracker`: "), "{error}");
+        assert!(!error.contains('\n'), "{error}");
     }
 
     /// Whatever is wrong, the message names the key.
