@@ -1,8 +1,9 @@
 //! Carries out the intents of `ripcurrent-proto` on Linux: sockets through io_uring; files, hashes
 //! and names on threads beside the loop.
 //!
-//! A [`Host`] owns the loop. It drives a [`Machine`](ripcurrent_proto::drive::Machine) (the engine, or the engine under a
-//! [`Tap`](ripcurrent_proto::drive::Tap)) on the calling thread until told to stop:
+//! A [`Host`] owns the loop. It drives a [`Machine`](ripcurrent_proto::drive::Machine) (the engine,
+//! or the engine under a [`Tap`](ripcurrent_proto::drive::Tap)) on the calling thread until told to
+//! stop:
 //!
 //! - Before every turn it calls `control` with the machine: there commands go in, events and
 //!   figures come out, and the end is decided. After anything has happened there is another turn,

@@ -168,9 +168,12 @@ impl TokioUring {
                 Control::Stop => return Ok(()),
                 Control::Wait(at) => at,
             };
-            // What a timeout changes may be of interest to `control` alone.
-            let due = machine.poll_timeout().is_some_and(|at| at <= self.now());
-            let busy = drive::turn(machine, self) == Turn::Busy || due;
+            let timeout = machine.poll_timeout();
+            let turn = drive::turn(machine, self);
+            // What a timeout changes may be of interest to `control` alone. The clock is read after
+            // the turn, so that none fires unseen.
+            let fired = timeout.is_some_and(|at| at <= self.now());
+            let busy = turn == Turn::Busy || fired;
             if busy && !again {
                 // `control` looks at what happened and is carried out, then the ring is entered
                 // once for all of it.

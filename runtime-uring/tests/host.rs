@@ -261,6 +261,31 @@ fn leaving_brings_everything_home() {
     assert!(received.len() < FLOOD, "it was cut off, in good order");
 }
 
+/// A panic of the machine ends the host instead of leaving it to wait for what is in flight.
+#[test]
+fn a_panic_ends_the_host() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let panicking = thread::spawn(move || {
+        let mut probe = Probe {
+            timeout: Some(Instant::from_micros(50_000)),
+            ..Probe::default()
+        };
+        probe.dial(to);
+        run_until(options(LOOPBACK, Listen::Port(0)), probe, |probe| {
+            let late = probe.timeouts == 1 && probe.connected == 1;
+            assert!(!late, "with a receive and an accept in flight");
+            false
+        });
+    });
+    let panic = panicking.join().unwrap_err();
+    assert!(
+        panic
+            .downcast_ref::<&str>()
+            .is_some_and(|text| text.contains("in flight"))
+    );
+}
+
 const FLOOD: usize = 64 << 20;
 
 fn flood() -> Transmission {

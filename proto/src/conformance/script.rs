@@ -160,3 +160,105 @@ impl fmt::Debug for Script {
         all.finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{EndReason, Transmission};
+    use crate::conformance::{Flags, cases};
+
+    const NOW: Instant = Instant::ZERO;
+
+    /// The dialling script of a case, and the connection it has asked for.
+    fn dialler(name: &str) -> (Script, ConnId) {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        let env = Env {
+            listener: nobody,
+            refusing: nobody,
+            silent: None,
+            receive_slack: 0,
+            root: "".into(),
+            locked_root: None,
+            files: None,
+            known_name: None,
+            unknown_name: None,
+            flags: Flags::default(),
+        };
+        let case = cases().into_iter().find(|case| case.name == name).unwrap();
+        let mut script = case.dialler(&env);
+        match script.poll_output(NOW) {
+            Some(Output::Net(Net::Connect { conn, .. })) => (script, conn),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A script that is answered by the contract passes.
+    #[test]
+    fn a_faithful_backend_passes() {
+        let (mut script, conn) = dialler("connection_refused");
+        let kind = crate::api::IoErrorKind::Refused;
+        let reason = EndReason::Failed(crate::api::IoError { kind, code: 0 });
+        script.handle(NOW, Input::Ended { conn, reason });
+        assert!(matches!(
+            script.poll_output(NOW),
+            Some(Output::Net(Net::Close { .. }))
+        ));
+        script.handle(NOW, Input::Closed { conn });
+        assert_eq!(script.outcome(), Some(&Ok(())));
+    }
+
+    /// Each breach of the contract fails the script, whatever its scene is about.
+    #[test]
+    fn a_backend_that_breaks_the_contract_fails() {
+        type Breach = fn(&mut Script, ConnId);
+        let breaches: [(&str, Breach); 7] = [
+            ("Closed unasked", |script, conn| {
+                script.handle(NOW, Input::Closed { conn })
+            }),
+            ("connected twice", |script, conn| {
+                script.handle(NOW, Input::Connected { conn });
+                script.handle(NOW, Input::Connected { conn });
+            }),
+            ("data before the connection", |script, conn| {
+                let data = &mut [1][..];
+                script.handle(NOW, Input::Received { conn, data });
+            }),
+            ("data beyond the credit", |script, conn| {
+                script.handle(NOW, Input::Connected { conn });
+                let data = &mut [1; 5001][..];
+                script.handle(NOW, Input::Received { conn, data });
+            }),
+            ("ended twice", |script, conn| {
+                script.handle(NOW, Input::Connected { conn });
+                let reason = EndReason::Eof;
+                script.handle(NOW, Input::Ended { conn, reason });
+                script.handle(NOW, Input::Ended { conn, reason });
+            }),
+            ("another transmission comes home", |script, conn| {
+                script.handle(NOW, Input::Connected { conn });
+                let transmission = Transmission::default();
+                script.handle(NOW, Input::Returned { conn, transmission });
+            }),
+            ("an id nobody gave out", |script, _| {
+                let conn = ConnId(crate::base::id::Id::from_parts(7, 7));
+                script.handle(NOW, Input::Connected { conn });
+            }),
+        ];
+        for (name, breach) in breaches {
+            let (mut script, conn) = dialler("echo_in_tiny_transmissions");
+            breach(&mut script, conn);
+            assert!(matches!(script.outcome(), Some(Err(_))), "{name}");
+        }
+    }
+
+    /// Waiting in vain fails, and says for what.
+    #[test]
+    fn silence_fails_in_the_end() {
+        let (mut script, _) = dialler("connection_refused");
+        let deadline = script.poll_timeout().unwrap();
+        assert_eq!(deadline, NOW + PATIENCE);
+        script.handle_timeout(deadline);
+        let outcome = script.outcome().unwrap().clone().unwrap_err();
+        assert!(outcome.0.contains("the connection to end"), "{outcome}");
+    }
+}
