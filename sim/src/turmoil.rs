@@ -3,7 +3,7 @@
 //!
 //! Operations on sockets live in one `FuturesUnordered`; each owns its half and its buffer and gives
 //! them back when it is done. What needs no socket (disk, hashes, names) is a job with a time at
-//! which it is done. `reap` polls both, only [`Turmoil::wait`] awaits. `tokio::select!` is banned: it
+//! which it is done. `reap` polls both, only the host awaits. `tokio::select!` is banned: it
 //! draws from a generator that nothing seeds.
 
 mod cancel;
