@@ -21,7 +21,7 @@ Exit codes: 0 done, 1 internal error, 2 usage, 3 bad torrent, 4 no peers, 5 disk
 #[derive(Debug, Parser)]
 #[command(name = "ripcurrent", version, after_help = EXIT_CODES, propagate_version = true)]
 pub(crate) struct Cli {
-    /// Say more; twice for every step, three times for every message.
+    /// Say more: trackers, failed pieces, the memory bound; twice for every event.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Say nothing but errors.

@@ -154,10 +154,10 @@ mod tests {
         };
         assert_eq!(
             summary(&figures),
-            "10.0 MiB complete; 11.0 MiB in 2s (5.50 MiB/s) from at most 3 peers at once, \
-             1.00 MiB wasted, 2 pieces corrupt, 1 peer banned; 512 B sent"
+            "10 MiB complete; 11 MiB in 2s (5.50 MiB/s) from at most 3 peers at once, \
+             1 MiB wasted, 2 pieces corrupt, 1 peer banned; 512 B sent"
         );
         figures.stats.downloaded = 0;
-        assert_eq!(summary(&figures), "all 10.0 MiB were there already");
+        assert_eq!(summary(&figures), "all 10 MiB were there already");
     }
 }

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(memory.total(), (64 << 20) + (4608 << 10) + 82 * (321 << 10));
         assert_eq!(
             memory.to_string(),
-            "memory: 64.0 MiB of slabs + 4.50 MiB of buffers + 82 connections x 321 KiB = 94.2 MiB at most"
+            "memory: 64 MiB of slabs + 4.50 MiB of buffers + 82 connections x 321 KiB = 94.2 MiB at most"
         );
     }
 }

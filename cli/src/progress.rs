@@ -228,7 +228,7 @@ mod tests {
         stats.bytes_had = 40 << 20;
         assert_eq!(
             words(&stats),
-            "40 % 1.00 MiB/s, 1m 00s to go, 2 peers, 40.0 MiB of 100 MiB, up 512 B/s"
+            "40 % 1 MiB/s, 1m 00s to go, 2 peers, 40 MiB of 100 MiB, up 512 B/s"
         );
         stats.phase = Phase::Seeding;
         stats.bytes_had = stats.bytes_wanted;

@@ -110,7 +110,8 @@ fn scale(text: &str, number: &str, factor: u64) -> Result<u64, BadUnit> {
         .map_err(|_| too_much())
 }
 
-/// Displays a number of bytes with three digits: `1.50 GiB`.
+/// Displays a number of bytes with three digits, or fewer where they are exact: `1.45 GiB`,
+/// `64 KiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
@@ -128,6 +129,7 @@ impl fmt::Display for Size {
             unit += 1;
         }
         let digits = match value {
+            v if v.fract() == 0.0 => 0,
             v if v < 9.995 => 2,
             v if v < 99.95 => 1,
             _ => 0,
@@ -255,11 +257,12 @@ mod tests {
         let shown = |bytes| Size(bytes).to_string();
         assert_eq!(shown(0), "0 B");
         assert_eq!(shown(1023), "1023 B");
-        assert_eq!(shown(1024), "1.00 KiB");
+        assert_eq!(shown(1024), "1 KiB");
         assert_eq!(shown(10 * 1024 - 1), "10.0 KiB");
         assert_eq!(shown(1000 << 10), "0.98 MiB");
         assert_eq!(shown(3 << 29), "1.50 GiB");
-        assert_eq!(shown(u64::MAX), "16.0 EiB");
+        assert_eq!(shown(64 << 10), "64 KiB");
+        assert_eq!(shown(u64::MAX), "16 EiB");
         assert_eq!(Rate(300 << 20).to_string(), "300 MiB/s");
         assert_eq!(format!("{:>10}|", Size(1)), "       1 B|");
     }

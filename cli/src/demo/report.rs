@@ -119,9 +119,9 @@ mod tests {
             busy: Duration::from_secs(5),
         };
         let expected = "\
-data        2.00 GiB in 1024 pieces of 2.00 MiB, made and hashed in 3s
+data        2 GiB in 1024 pieces of 2 MiB, made and hashed in 3s
 download    4s from 1 seed: 512 MiB/s, found through our tracker
-traffic     2.00 GiB of blocks came, 16.0 KiB of them in vain
+traffic     2 GiB of blocks came, 16 KiB of them in vain
 processor   5s for seeds, tracker and download together: 2.50s per GiB
 result      every byte is the same
 ";
