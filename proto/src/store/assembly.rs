@@ -1,7 +1,8 @@
 //! Pieces being received, each in its slab.
 //!
-//! Invariant: a block of an open piece has at most one [`Writer`] at a time. A piece that is closed
-//! and opened again is another piece to the writers of before: their bytes go nowhere.
+//! Invariant: of each block of an open piece only the last [`Writer`] counts. Whoever began before
+//! and is not done, or began before the piece was closed and opened again, writes nowhere: else a
+//! peer that stops in the middle of a block would keep it from all others.
 
 use alloc::collections::BTreeMap;
 
@@ -15,52 +16,51 @@ use crate::meta::layout::{Block, PieceIndex};
 pub struct Writer {
     block: Block,
     written: u32,
-    epoch: u64,
+    serial: u64,
 }
 
 #[derive(Debug)]
 struct Filling {
     slab: Slab,
-    epoch: u64,
-    /// The beginnings of the blocks that have a writer.
-    writing: SmallVec<[u32; 4]>,
+    /// The beginnings of the blocks that have a writer, and its serial.
+    writing: SmallVec<[(u32, u64); 4]>,
 }
 
 /// The open pieces.
 #[derive(Debug, Default)]
 pub struct Assembly {
     open: BTreeMap<PieceIndex, Filling>,
-    epoch: u64,
+    /// Of the last writer.
+    serial: u64,
 }
 
 impl Assembly {
     /// Opens `piece` in `slab`, whose length is the piece's.
     pub fn open(&mut self, piece: PieceIndex, slab: Slab) {
-        self.epoch += 1;
         let filling = Filling {
             slab,
-            epoch: self.epoch,
             writing: SmallVec::new(),
         };
         let before = self.open.insert(piece, filling);
         debug_assert!(before.is_none(), "a piece is opened once");
     }
 
-    /// Begins to write `block`; `None` if its piece is not open or the block has a writer.
+    /// Begins to write `block` from its start, in the place of whoever writes it; `None` if its piece
+    /// is not open.
     pub fn begin(&mut self, block: Block) -> Option<Writer> {
         let filling = self.open.get_mut(&block.piece)?;
-        if filling.writing.contains(&block.begin) {
-            return None;
-        }
-        filling.writing.push(block.begin);
+        self.serial += 1;
+        let serial = self.serial;
+        filling.writing.retain(|(begin, _)| *begin != block.begin);
+        filling.writing.push((block.begin, serial));
         Some(Writer {
             block,
             written: 0,
-            epoch: filling.epoch,
+            serial,
         })
     }
 
-    /// Appends `bytes` to the block; false if its piece was closed since.
+    /// Appends `bytes` to the block; false if its piece was closed or another writes it since.
     ///
     /// # Panics
     /// If the block would grow past its length.
@@ -79,13 +79,15 @@ impl Assembly {
         true
     }
 
-    /// Gives the right back; whether the block was written whole into a piece that is still open.
+    /// Gives the right back; whether the block was written whole and the right was still good.
     pub fn end(&mut self, writer: Writer) -> bool {
         let whole = writer.written == writer.block.len;
         let Some(filling) = self.filling(&writer) else {
             return false;
         };
-        filling.writing.retain(|begin| *begin != writer.block.begin);
+        filling
+            .writing
+            .retain(|(_, serial)| *serial != writer.serial);
         whole
     }
 
@@ -108,9 +110,10 @@ impl Assembly {
     }
 
     fn filling(&mut self, writer: &Writer) -> Option<&mut Filling> {
+        let right = (writer.block.begin, writer.serial);
         self.open
             .get_mut(&writer.block.piece)
-            .filter(|filling| filling.epoch == writer.epoch)
+            .filter(|filling| filling.writing.contains(&right))
     }
 }
 
@@ -135,14 +138,16 @@ mod tests {
     }
 
     #[test]
-    fn a_block_has_one_writer_at_a_time() {
+    fn the_last_writer_of_a_block_counts() {
         let mut assembly = Assembly::default();
         assert!(assembly.begin(block(0)).is_none(), "not open");
         assembly.open(PIECE, slab());
-        let mut first = assembly.begin(block(4)).unwrap();
-        assert!(assembly.begin(block(4)).is_none());
-        assert!(assembly.write(&mut first, b"ab") && assembly.write(&mut first, b"cd"));
-        assert!(assembly.end(first));
+        let mut slow = assembly.begin(block(4)).unwrap();
+        assert!(assembly.write(&mut slow, b"x"));
+        let mut quick = assembly.begin(block(4)).unwrap();
+        assert!(assembly.write(&mut quick, b"ab") && !assembly.write(&mut slow, b"xxx"));
+        assert!(assembly.write(&mut quick, b"cd") && !assembly.end(slow));
+        assert!(assembly.end(quick));
         let half = assembly.begin(block(4)).unwrap();
         assert!(!assembly.end(half), "nothing was written");
         assert_eq!(&assembly.close(PIECE).unwrap().as_slice()[4..], b"abcd");
