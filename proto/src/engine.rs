@@ -169,20 +169,58 @@ impl Engine {
             }
         }
         if core::mem::take(&mut self.shared.freed) {
-            for id in core::mem::take(&mut self.shared.waiting) {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.feed(now, &mut self.shared);
-                }
-            }
+            self.feed(now);
         }
-        if core::mem::take(&mut self.shared.dial_freed) {
-            for id in core::mem::take(&mut self.shared.to_dial) {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.dial(now, &mut self.shared);
-                }
+        while self.shared.may_dial()
+            && let Some(id) = self.shared.to_dial.pop_front()
+        {
+            if let Some(torrent) = self.torrents.get_mut(&id)
+                && torrent.dial_next(now, &mut self.shared)
+            {
+                self.shared.to_dial.push_back(id);
             }
         }
         self.leave_on();
+    }
+
+    /// Memory or blocks came free: those who wait for memory go first, in their order. Whoever gets
+    /// some and wants more goes behind the others.
+    fn feed(&mut self, now: Instant) {
+        let line = core::mem::take(&mut self.shared.line);
+        let waiting = core::mem::take(&mut self.shared.waiting);
+        let others = waiting.iter().filter(|id| !line.contains(id));
+        let mut served = Vec::new();
+        for id in line.iter().chain(others) {
+            let before = self.shared.pool.lent_bytes();
+            if let Some(torrent) = self.torrents.get_mut(id) {
+                torrent.feed(now, &mut self.shared);
+            }
+            if self.shared.pool.lent_bytes() > before && self.shared.leave_line(*id) {
+                served.push(*id);
+            }
+        }
+        for id in served {
+            self.shared.stand_in_line(id);
+        }
+        self.shared.wake_unserved();
+    }
+
+    /// Somebody waits for memory: torrents give up pieces that nobody works on until there is
+    /// enough.
+    fn rescue_memory(&mut self) {
+        let first = self.shared.line.front();
+        let Some(first) = first.and_then(|id| self.torrents.get(id)) else {
+            return;
+        };
+        let capacity = first.slab_capacity();
+        for torrent in self.torrents.values_mut() {
+            while !self.shared.make_room(capacity) {
+                if !torrent.give_up_piece(&mut self.shared) {
+                    break;
+                }
+            }
+        }
+        self.shared.freed = true;
     }
 
     fn leave_on(&mut self) {
@@ -216,6 +254,7 @@ impl Engine {
                 if let Some(torrent) = self.torrents.get_mut(&id) {
                     torrent.choke_round(now, shared);
                 }
+                self.rescue_memory();
             }
             Timer::Haves(id) => {
                 if let Some(torrent) = self.torrents.get_mut(&id) {
@@ -296,7 +335,7 @@ impl Engine {
             {
                 torrent.fill(now, conn, &mut transmission, &mut self.shared);
             }
-            if let Some(output) = self.shared.transmit(conn, transmission) {
+            if let Some(output) = self.shared.transmit(now, conn, transmission) {
                 return Some(output);
             }
         }

@@ -67,6 +67,9 @@ pub enum Violation {
 /// rejections cross on the wire, so a few prove nothing.
 const SINS_MAX: u32 = 64;
 
+/// The most withdrawn requests whose blocks are let pass.
+const WITHDRAWN_MAX: usize = 1000;
+
 /// A block on its way to us.
 #[derive(Debug)]
 pub struct Arriving<W> {
@@ -103,8 +106,8 @@ pub struct Peer<W> {
     pub pipeline: Pipeline,
     /// The block it is sending now.
     pub arriving: Option<Arriving<W>>,
-    /// Bytes of an unwanted block still to be thrown away.
-    pub discard: u32,
+    /// Requests withdrawn without an answer being due, whose blocks may still come.
+    withdrawn: usize,
     /// What it asked of us.
     pub uploads: UploadQueue,
     /// Pieces it lets us have while it chokes us (BEP 6).
@@ -150,7 +153,7 @@ impl<W> Peer<W> {
             wanted: false,
             pipeline: Pipeline::new(),
             arriving: None,
-            discard: 0,
+            withdrawn: 0,
             uploads: UploadQueue::default(),
             allowed_fast: SmallVec::new(),
             have_cursor: 0,
@@ -177,11 +180,28 @@ impl<W> Peer<W> {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let silence = (self.heard_at + IDLE_LIMIT).min(self.spoke_at + KEEP_ALIVE);
-        if self.pipeline.is_empty() || self.snubbed {
-            silence
-        } else {
+        if self.pipeline.owes() {
             silence.min(self.progress_at + SNUB_AFTER)
+        } else {
+            silence
         }
+    }
+
+    /// Requests were withdrawn without an answer being due (BEP 3): their blocks may be on the wire.
+    pub fn withdrew(&mut self, requests: usize) {
+        self.withdrawn = (self.withdrawn + requests).min(WITHDRAWN_MAX);
+    }
+
+    /// A block came that is not awaited.
+    ///
+    /// # Errors
+    /// If that cannot be explained by requests that were withdrawn, too often.
+    pub fn unrequested(&mut self) -> Result<(), Violation> {
+        if self.withdrawn > 0 {
+            self.withdrawn -= 1;
+            return Ok(());
+        }
+        self.sin(Violation::Unrequested)
     }
 
     /// Counts a small sin.

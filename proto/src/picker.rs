@@ -449,12 +449,7 @@ impl Picker {
             };
         }
         // Tells at once when there is nothing, so that no scan ends in vain.
-        let closed = |piece: usize| self.rarity.place(piece as u32).is_some();
-        let lowest = self
-            .needed
-            .common(reach.have)
-            .find(|piece| closed(*piece))
-            .map(|piece| PieceIndex(piece as u32))?;
+        let lowest = self.lowest_closed(reach.have)?;
         if self.sequential {
             return Some(lowest);
         }
@@ -464,6 +459,15 @@ impl Picker {
             return Some(piece);
         }
         self.rarest_closed(reach.have)
+    }
+
+    /// The first closed piece of a peer with these: one to ask it for if one can be opened.
+    /// O(pieces / 64).
+    #[must_use]
+    pub fn lowest_closed(&self, have: &Bitfield) -> Option<PieceIndex> {
+        let mut common = self.needed.common(have).map(|piece| piece as u32);
+        let lowest = common.find(|piece| self.rarity.place(*piece).is_some());
+        lowest.map(PieceIndex)
     }
 
     /// A random closed piece among those of `have`, if one is soon found.

@@ -19,6 +19,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1800);
 /// The pause after a connection that worked and ended.
 const REDIAL_AFTER: Duration = Duration::from_secs(10);
+/// The pause after a second connection to a peer was given up: the first one may end soon.
+const TWIN_PAUSE: Duration = Duration::from_secs(120);
 /// After so many failures in a row an address is forgotten.
 const FAILURES_MAX: u32 = 6;
 /// How many breaches of the protocol ban a host.
@@ -33,7 +35,9 @@ pub enum Parting {
     Worked,
     /// There is nothing to be had for either side: both have everything.
     Useless,
-    /// It is ourselves, or a peer that is connected already.
+    /// It is connected already, by another connection.
+    Twin,
+    /// It is ourselves.
     Shunned,
 }
 
@@ -144,6 +148,13 @@ impl Swarm {
                 addr,
                 State::Waiting {
                     from: now + BACKOFF_MAX,
+                },
+                0,
+            ),
+            Parting::Twin => self.set(
+                addr,
+                State::Waiting {
+                    from: now + TWIN_PAUSE,
                 },
                 0,
             ),

@@ -13,11 +13,13 @@
 mod check;
 mod discovery;
 mod download;
+mod gate;
 mod leave;
 pub(crate) mod memory;
 mod messages;
 pub(crate) mod peers;
 pub(crate) mod shared;
+mod slabs;
 mod upload;
 
 use alloc::boxed::Box;
@@ -88,8 +90,6 @@ pub(crate) struct Torrent {
     departed: VecDeque<(ConnId, IpAddr)>,
     /// Peers that were left without a block to ask for and may find one when something changes.
     hungry: BTreeSet<ConnId>,
-    /// Peers that ask for blocks while there is no memory to read them.
-    unserved: BTreeSet<ConnId>,
     choker: Choker,
     swarm: Swarm,
     /// Outgoing connections not past their handshake.
@@ -97,6 +97,7 @@ pub(crate) struct Torrent {
     announcer: Option<Announcer>,
     /// The connection to the tracker.
     tracker_conn: Option<ConnId>,
+    rounds: Alarm,
     haves: Alarm,
     dials: Alarm,
     announces: Alarm,
@@ -133,7 +134,7 @@ impl Torrent {
                 loopback_only,
             )
         });
-        let torrent = Torrent {
+        let mut torrent = Torrent {
             id: add.id,
             info_hash,
             layout,
@@ -153,12 +154,12 @@ impl Torrent {
             peers: BTreeMap::new(),
             departed: VecDeque::new(),
             hungry: BTreeSet::new(),
-            unserved: BTreeSet::new(),
             choker: Choker::new(rng.fork("choke"), shared.config.upload_slots),
             swarm: Swarm::new(loopback_only),
             dialling: 0,
             announcer,
             tracker_conn: None,
+            rounds: Alarm::default(),
             haves: Alarm::default(),
             dials: Alarm::default(),
             announces: Alarm::default(),
@@ -171,7 +172,7 @@ impl Torrent {
         torrent
     }
 
-    fn open(&self, now: Instant, root: Arc<str>, preallocate: bool, shared: &mut Shared) {
+    fn open(&mut self, now: Instant, root: Arc<str>, preallocate: bool, shared: &mut Shared) {
         let op = shared.begin(self.id, Op::Open);
         let access = match self.mode {
             Mode::Download => Access::Write { preallocate },
@@ -185,9 +186,9 @@ impl Torrent {
             layout,
             access,
         }));
-        shared
-            .timers
-            .set(now + crate::choke::ROUND, Timer::Choke(self.id));
+        let first = now + crate::choke::ROUND;
+        self.rounds
+            .set(&mut shared.timers, first, Timer::Choke(self.id));
     }
 
     /// Its v1 info-hash.
@@ -210,7 +211,7 @@ impl Torrent {
         });
         if self.phase != Phase::Leaving {
             self.phase = Phase::Failed;
-            self.drop_all_peers(now, shared);
+            self.stand_still(now, shared);
         }
     }
 

@@ -127,12 +127,18 @@ impl SlabPool {
     /// Whether `take` would give a slab now.
     #[must_use]
     pub fn can_take(&self, capacity: usize, purpose: Purpose) -> bool {
-        let lent = self.lent_download + self.lent_upload;
-        let fits = match purpose {
+        let fits = purpose == Purpose::Upload || self.fits_share(capacity, purpose);
+        fits && self.lent_bytes() + capacity <= self.budget
+    }
+
+    /// Whether the share of `purpose` has `capacity` bytes left, whatever is lent for the other.
+    /// Uploads may go beyond theirs.
+    #[must_use]
+    pub fn fits_share(&self, capacity: usize, purpose: Purpose) -> bool {
+        match purpose {
             Purpose::Download => self.lent_download + capacity <= self.budget - self.upload_share,
-            Purpose::Upload => true,
-        };
-        fits && lent + capacity <= self.budget
+            Purpose::Upload => self.lent_upload + capacity <= self.upload_share,
+        }
     }
 
     /// Lends a slab of `capacity` bytes, length 0, or nothing if the budget is spent.

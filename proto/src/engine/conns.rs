@@ -123,7 +123,7 @@ impl Engine {
             Err(declined) => {
                 let parting = match declined {
                     Declined::Ourselves => Parting::Shunned,
-                    Declined::Twice => Parting::Useless,
+                    Declined::Twice => Parting::Twin,
                     Declined::Full | Declined::Unwelcome => Parting::Worked,
                 };
                 self.close_opening(now, conn, parting);
@@ -186,7 +186,6 @@ impl Engine {
         let Some(entry) = self.shared.conns.remove(conn.0) else {
             return;
         };
-        self.shared.dial_freed = true;
         if let Owner::Tracker(id) = entry.owner
             && let Some(torrent) = self.torrents.get_mut(&id)
         {

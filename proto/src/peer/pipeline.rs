@@ -25,8 +25,19 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub struct Asked {
     /// The block.
     pub block: Block,
-    /// It was given up and may have been asked of others since; it is still taken if it comes.
-    pub released: bool,
+    /// Whether its answer still counts.
+    pub standing: Standing,
+}
+
+/// How a request that is out stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The peer owes the block.
+    Awaited,
+    /// It took too long, and others may have been asked since; it is still taken if it comes.
+    GivenUp,
+    /// It was withdrawn; the block comes all the same, or a rejection (BEP 6).
+    Cancelled,
 }
 
 /// The requests that are out to one peer, oldest first.
@@ -81,8 +92,30 @@ impl Pipeline {
     pub fn push(&mut self, block: Block) {
         self.asked.push_back(Asked {
             block,
-            released: false,
+            standing: Standing::Awaited,
         });
+    }
+
+    /// Whether a request for `block` was given up: it is awaited again, for asking twice would
+    /// leave one of the two without an answer.
+    pub fn reclaim(&mut self, block: Block) -> bool {
+        let given_up =
+            |asked: &&mut Asked| asked.block == block && asked.standing == Standing::GivenUp;
+        match self.asked.iter_mut().find(given_up) {
+            Some(asked) => {
+                asked.standing = Standing::Awaited;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether the peer owes us a block.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.asked
+            .iter()
+            .any(|asked| asked.standing == Standing::Awaited)
     }
 
     /// The request that `range` answers, taken out; usually the oldest.
@@ -109,24 +142,23 @@ impl Pipeline {
         self.asked.drain(..)
     }
 
-    /// Gives every request up but remembers it: what comes late is still taken. Yields those that
-    /// were not given up before.
-    pub fn release_all(&mut self) -> impl Iterator<Item = Block> {
+    /// Gives every request up that is awaited but remembers it: what comes late is still taken.
+    pub fn give_up(&mut self) -> impl Iterator<Item = Block> {
         self.depth = 1;
         self.growing = true;
         self.asked
             .iter_mut()
-            .filter(|asked| !asked.released)
+            .filter(|asked| asked.standing == Standing::Awaited)
             .map(|asked| {
-                asked.released = true;
+                asked.standing = Standing::GivenUp;
                 asked.block
             })
     }
 
-    /// Gives one request up but remembers it: a block that comes late is still taken.
-    pub fn release(&mut self, block: Block) {
+    /// One request was withdrawn, and its answer is still to come.
+    pub fn cancel(&mut self, block: Block) {
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.block == block) {
-            asked.released = true;
+            asked.standing = Standing::Cancelled;
         }
     }
 
@@ -216,9 +248,13 @@ mod tests {
         (0..3).for_each(|index| pipeline.push(block(index)));
         assert_eq!(pipeline.take(range(1)).unwrap().block, block(1));
         assert_eq!(pipeline.take(range(1)), None);
-        assert_eq!(pipeline.release_all().count(), 2);
-        assert_eq!(pipeline.release_all().count(), 0, "given up once");
-        assert!(pipeline.take(range(0)).unwrap().released);
+        assert_eq!(pipeline.give_up().count(), 2);
+        assert!(!pipeline.owes());
+        assert_eq!(pipeline.give_up().count(), 0, "given up once");
+        assert!(pipeline.reclaim(block(2)) && !pipeline.reclaim(block(2)));
+        assert!(pipeline.owes());
+        let given_up = pipeline.take(range(0)).unwrap();
+        assert_eq!(given_up.standing, Standing::GivenUp);
         assert_eq!(pipeline.drain().count(), 1);
     }
 

@@ -15,12 +15,9 @@ pub struct UploadQueue {
 }
 
 impl UploadQueue {
-    /// Queues a request; false if the queue is full. One that is there already counts as queued.
+    /// Queues a request; false if the queue is full, or the block is in it: one answer is enough.
     pub fn push(&mut self, block: Block) -> bool {
-        if self.queue.contains(&block) {
-            return true;
-        }
-        let fits = self.queue.len() < UPLOAD_QUEUE_MAX;
+        let fits = self.queue.len() < UPLOAD_QUEUE_MAX && !self.queue.contains(&block);
         if fits {
             self.queue.push_back(block);
         }
@@ -79,7 +76,7 @@ mod tests {
         let mut queue = UploadQueue::default();
         assert!((0..UPLOAD_QUEUE_MAX as u32).all(|index| queue.push(block(index))));
         assert!(!queue.push(block(9999)));
-        assert!(queue.push(block(3)), "there already");
+        assert!(!queue.push(block(3)), "there already");
         assert!(queue.cancel(block(3)) && !queue.cancel(block(3)));
         assert_eq!(queue.front(), Some(block(0)));
         assert_eq!(queue.drain().count(), UPLOAD_QUEUE_MAX - 1);

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::Torrent;
 use super::shared::{Op, Shared};
 use crate::api::{Disk, DiskError, Event, Output, Phase};
-use crate::base::slab::{Purpose, Slab};
+use crate::base::slab::Slab;
 use crate::base::time::Instant;
 use crate::meta::layout::PieceIndex;
 
@@ -84,8 +84,7 @@ impl Torrent {
             && let Some(&piece) = self.check.todo.front()
         {
             let capacity = self.layout.piece_length() as usize;
-            let Some(mut slab) = shared.pool.take(capacity, Purpose::Download) else {
-                shared.waiting.insert(self.id);
+            let Some(mut slab) = shared.take(self.id, capacity) else {
                 break;
             };
             self.check.todo.pop_front();
@@ -114,7 +113,15 @@ impl Torrent {
         result: Result<(), DiskError>,
         shared: &mut Shared,
     ) {
-        if result.is_err() || self.phase != Phase::Checking {
+        if let Err(error) = result {
+            shared.tell(Event::DiskFailed {
+                torrent: self.id,
+                action: "read",
+                error,
+            });
+            return self.checked(now, slab, shared);
+        }
+        if self.phase != Phase::Checking {
             return self.checked(now, slab, shared);
         }
         let op = shared.begin(self.id, Op::CheckHash(piece));

@@ -24,7 +24,7 @@ impl Torrent {
             announcer.start(now);
         }
         self.drive_announcer(now, shared);
-        self.dial(now, shared);
+        self.dial(shared);
     }
 
     /// The download ended here.
@@ -38,7 +38,7 @@ impl Torrent {
     /// Somebody names a peer.
     pub(crate) fn add_peer(&mut self, now: Instant, addr: SocketAddr, shared: &mut Shared) {
         self.swarm.add(now, addr);
-        self.dial(now, shared);
+        self.dial(shared);
     }
 
     /// With few peers the tracker is asked again as soon as it allows.
@@ -96,7 +96,7 @@ impl Torrent {
                         for peer in reply.peers {
                             self.swarm.add(now, peer);
                         }
-                        self.dial(now, shared);
+                        self.dial(shared);
                         Ok(found)
                     }
                     Err(error) => Err(error.to_string()),

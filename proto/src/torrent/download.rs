@@ -9,9 +9,9 @@ use super::shared::{Op, Shared, Timer};
 use super::{Session, Torrent};
 use crate::api::{Disk, DiskError, Event, Output, Phase};
 use crate::base::id::ConnId;
-use crate::base::slab::{Purpose, Slab};
+use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::{Block, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::peer::{Arriving, Peer, Violation};
 use crate::picker::{Arrival, Pick};
 use crate::store::assembly::Writer;
@@ -35,8 +35,12 @@ impl Torrent {
         if peer.chokes_us && peer.allowed_fast.is_empty() {
             return;
         }
+        // Who chokes and unchokes by turns and reads nothing would have us ask without end.
+        if shared.is_clogged(conn) {
+            return self.is_hungry(conn, shared);
+        }
         let mut room = peer.pipeline.room();
-        if peer.pipeline.is_empty() {
+        if !peer.pipeline.owes() {
             peer.progress_at = now;
         }
         while room > 0 {
@@ -48,6 +52,9 @@ impl Torrent {
                 return;
             };
             room -= 1;
+            if peer.pipeline.reclaim(pick.block) {
+                continue;
+            }
             peer.pipeline.push(pick.block);
             let request = Message::Request(range(pick.block));
             shared.send(conn, |out| request.encode(out));
@@ -57,19 +64,24 @@ impl Torrent {
 
     /// The next block for `peer`; a slab is reserved before the first request of a piece.
     fn pick(&mut self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) -> Option<Pick> {
-        let capacity = self.layout.piece_length() as usize;
-        let may_open = shared.pool.can_take(capacity, Purpose::Download);
+        let capacity = self.slab_capacity();
+        let may_open = shared.may_take(self.id, capacity);
         let pick = if peer.chokes_us {
             self.picker
-                .pick_among(conn, &peer.have, &peer.allowed_fast, may_open)?
+                .pick_among(conn, &peer.have, &peer.allowed_fast, may_open)
         } else {
-            self.picker.pick(conn, &peer.have, may_open)?
+            self.picker.pick(conn, &peer.have, may_open)
+        };
+        let Some(pick) = pick else {
+            if !may_open && self.picker.lowest_closed(&peer.have).is_some() {
+                shared.stand_in_line(self.id);
+            }
+            return None;
         };
         if pick.opens {
             let piece = pick.block.piece;
             let mut slab = shared
-                .pool
-                .take(capacity, Purpose::Download)
+                .take(self.id, capacity)
                 .expect("the pool said that it could");
             slab.set_len(self.layout.piece_len(piece) as usize);
             self.assembly.open(piece, slab);
@@ -86,9 +98,6 @@ impl Torrent {
     /// Memory or blocks came free: whoever waited for them may go on.
     pub(crate) fn feed(&mut self, now: Instant, shared: &mut Shared) {
         self.check_more(now, shared);
-        for conn in core::mem::take(&mut self.unserved) {
-            shared.mark_ready(conn);
-        }
         for conn in core::mem::take(&mut self.hungry) {
             self.with_session(conn, |torrent, session| {
                 torrent.request_more(now, conn, &mut session.peer, shared);
@@ -111,16 +120,13 @@ impl Torrent {
     /// The header of a block came.
     pub(super) fn block_begins(
         &mut self,
-        now: Instant,
         conn: ConnId,
         peer: &mut Peer<Writer>,
         header: BlockRequest,
     ) -> Result<(), Violation> {
-        peer.progress_at = now;
         let Some(asked) = peer.pipeline.take(header) else {
-            peer.discard = header.len;
             self.wasted += u64::from(header.len);
-            return peer.sin(Violation::Unrequested);
+            return peer.unrequested();
         };
         let block = asked.block;
         let needed = self.picker.needs(conn, block);
@@ -143,11 +149,9 @@ impl Torrent {
         last: bool,
         shared: &mut Shared,
     ) {
-        peer.progress_at = now;
         peer.down.add(now, bytes.len() as u64);
         self.down.add(now, bytes.len() as u64);
         let Some(arriving) = &mut peer.arriving else {
-            peer.discard = peer.discard.saturating_sub(bytes.len() as u32);
             return;
         };
         if let Some(writer) = &mut arriving.writer
@@ -169,6 +173,7 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         let block = arriving.block;
+        peer.progress_at = now;
         peer.snubbed = false;
         peer.refusing = false;
         peer.absolve();
@@ -179,6 +184,7 @@ impl Torrent {
         if !whole {
             self.wasted += u64::from(block.len);
             self.picker.release(conn, block);
+            shared.freed = true;
             return self.request_more(now, conn, peer, shared);
         }
         let others: SmallVec<[ConnId; 4]> = self
@@ -216,9 +222,10 @@ impl Torrent {
         // With the fast extension the answer still comes, a block or a rejection: it stays in the
         // pipeline until then (BEP 6).
         if session.peer.is_fast() {
-            session.peer.pipeline.release(block);
+            session.peer.pipeline.cancel(block);
         } else {
             session.peer.pipeline.take(range(block));
+            session.peer.withdrew(1);
         }
         self.picker.release(conn, block);
         let cancel = Message::Cancel(range(block));
@@ -394,26 +401,32 @@ impl Torrent {
         shared.freed = true;
     }
 
-    /// Nobody gets a new piece for want of memory: gives up an open piece on which nobody works.
-    pub(super) fn rescue_slab(&mut self, shared: &mut Shared) {
-        let capacity = self.layout.piece_length() as usize;
-        if self.hungry.is_empty() || shared.pool.can_take(capacity, Purpose::Download) {
-            return;
-        }
-        let open = self
-            .picker
-            .open_pieces()
-            .filter(|piece| self.assembly.is_open(*piece));
-        let idle = open.into_iter().find(|piece| {
-            let mut blocks =
-                (0..self.layout.blocks_in(*piece)).map(|at| self.layout.nth_block(*piece, at));
-            blocks.all(|block| self.picker.asked(block).next().is_none())
-        });
-        if let Some(piece) = idle
-            && let Some(slab) = self.assembly.close(piece)
-        {
-            self.let_go(piece, slab, shared);
-        }
+    /// Gives up an open piece on which nobody works, for others who want its memory; whether there
+    /// was one.
+    pub(crate) fn give_up_piece(&mut self, shared: &mut Shared) -> bool {
+        let open = self.picker.open_pieces();
+        let idle = open
+            .filter(|piece| self.assembly.is_open(*piece))
+            .find(|piece| {
+                let mut blocks =
+                    (0..self.layout.blocks_in(*piece)).map(|at| self.layout.nth_block(*piece, at));
+                blocks.all(|block| self.picker.asked(block).next().is_none())
+            });
+        let Some(piece) = idle else {
+            return false;
+        };
+        let Some(slab) = self.assembly.close(piece) else {
+            return false;
+        };
+        let came = self.picker.contributors(piece).count() as u64 * u64::from(BLOCK_LEN);
+        self.wasted += came.min(slab.len() as u64);
+        self.let_go(piece, slab, shared);
+        true
+    }
+
+    /// The size of the slab of a piece, in bytes.
+    pub(crate) fn slab_capacity(&self) -> usize {
+        self.layout.piece_length() as usize
     }
 }
 

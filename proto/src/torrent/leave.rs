@@ -14,11 +14,18 @@ impl Torrent {
             return;
         }
         self.phase = Phase::Leaving;
+        self.stand_still(now, shared);
+    }
+
+    /// Lets go of all peers, trackers and memory; operations in flight still end.
+    pub(super) fn stand_still(&mut self, now: Instant, shared: &mut Shared) {
         self.drop_all_peers(now, shared);
         self.hungry.clear();
-        for slab in self.assembly.close_all() {
-            shared.pool.give(slab, Purpose::Download);
-        }
+        self.assembly
+            .close_all()
+            .for_each(|slab| shared.pool.give(slab, Purpose::Download));
+        // Whoever waited behind this torrent need not any more.
+        shared.freed = true;
         if let Some(announcer) = &mut self.announcer {
             announcer.stop(now);
         }

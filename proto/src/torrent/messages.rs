@@ -7,6 +7,7 @@ use crate::base::bits::Bitfield;
 use crate::base::id::ConnId;
 use crate::base::time::Instant;
 use crate::meta::layout::{BLOCK_LEN, Block};
+use crate::peer::pipeline::Standing;
 use crate::peer::{ALLOWED_FAST_MAX, Peer, Violation};
 use crate::store::assembly::Writer;
 use crate::swarm::Parting;
@@ -55,7 +56,7 @@ impl Torrent {
             }
             Frame::Piece(header) => {
                 self.must_have_told(session)?;
-                self.block_begins(now, conn, &mut session.peer, header)
+                self.block_begins(conn, &mut session.peer, header)
             }
             Frame::Message(message) => self.message(now, conn, session, message, shared),
         }
@@ -211,6 +212,7 @@ impl Torrent {
     fn chokes_us(&mut self, conn: ConnId, peer: &mut Peer<Writer>, shared: &mut Shared) {
         peer.chokes_us = true;
         if !peer.is_fast() {
+            peer.withdrew(peer.pipeline.len());
             self.release_requests(conn, peer, shared);
         }
     }
@@ -228,7 +230,9 @@ impl Torrent {
         let Some(asked) = peer.pipeline.take(range) else {
             return peer.sin(Violation::Rejections);
         };
-        self.picker.release(conn, asked.block);
+        if asked.standing == Standing::Awaited {
+            self.picker.release(conn, asked.block);
+        }
         peer.allowed_fast
             .retain(|piece| *piece != asked.block.piece);
         shared.freed = true;

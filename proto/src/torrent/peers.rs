@@ -57,7 +57,7 @@ impl Torrent {
         if !self.admits(addr.ip()) {
             return Err(Declined::Unwelcome);
         }
-        self.settle_twins(now, opened, shared)?;
+        self.settle_twins(now, addr.ip(), opened, shared)?;
         if self.peers.len() >= shared.config.max_peers {
             return Err(Declined::Full);
         }
@@ -68,7 +68,7 @@ impl Torrent {
         let pieces = self.layout.pieces();
         let mut peer = Peer::new(now, addr, opened, pieces as usize);
         peer.have_cursor = self.have_log.len();
-        shared.timers.set(peer.deadline(), Timer::Conn(conn));
+        // The clock of the handshake goes on as the peer's.
         self.introduce(conn, &peer, shared);
         let decoder = Some(Decoder::new(pieces));
         self.peers.insert(
@@ -83,10 +83,13 @@ impl Torrent {
     }
 
     /// Two peers that dial each other at once have two connections; both must keep the same one:
-    /// the one that was dialled by the greater peer id. Otherwise the first one stays.
+    /// the one that was dialled by the greater peer id. Otherwise the first one stays. From another
+    /// host it is another peer, whatever it calls itself: else anybody could push a peer out whose id
+    /// is known.
     fn settle_twins(
         &mut self,
         now: Instant,
+        ip: IpAddr,
         opened: &Opened,
         shared: &mut Shared,
     ) -> Result<(), Declined> {
@@ -94,7 +97,7 @@ impl Torrent {
         let twin = self
             .peers
             .iter()
-            .find(|(_, session)| session.peer.id == theirs);
+            .find(|(_, session)| session.peer.id == theirs && session.peer.addr.ip() == ip);
         let Some((twin, session)) = twin else {
             return Ok(());
         };
@@ -102,7 +105,7 @@ impl Torrent {
         if session.peer.incoming == opened.incoming || !dialled_by_greater {
             return Err(Declined::Twice);
         }
-        self.drop_peer(now, *twin, Parting::Useless, shared);
+        self.drop_peer(now, *twin, Parting::Twin, shared);
         Ok(())
     }
 
@@ -148,7 +151,6 @@ impl Torrent {
             return;
         };
         self.hungry.remove(&conn);
-        self.unserved.remove(&conn);
         let peer = &mut session.peer;
         self.release_requests(conn, peer, shared);
         if let Some(counted) = session.counted.take() {
@@ -163,7 +165,7 @@ impl Torrent {
         if !peer.incoming {
             self.swarm.parted(now, peer.addr, parting);
         }
-        self.dial(now, shared);
+        self.dial(shared);
     }
 
     /// An outgoing connection ended before it became a peer.
@@ -176,7 +178,7 @@ impl Torrent {
     ) {
         self.dialling -= 1;
         self.swarm.parted(now, addr, parting);
-        self.dial(now, shared);
+        self.dial(shared);
     }
 
     /// Leaves a peer.
@@ -269,10 +271,11 @@ impl Torrent {
 
     /// A choking round, every 10 s.
     pub(crate) fn choke_round(&mut self, now: Instant, shared: &mut Shared) {
-        if self.phase == Phase::Leaving {
+        if self.phase == Phase::Leaving || !self.rounds.fired(now) {
             return;
         }
-        shared.timers.set(now + ROUND, Timer::Choke(self.id));
+        self.rounds
+            .set(&mut shared.timers, now + ROUND, Timer::Choke(self.id));
         let views: Vec<PeerView> = self
             .peers
             .iter_mut()
@@ -289,22 +292,23 @@ impl Torrent {
                 torrent.unchoke(now, conn, &mut session.peer, shared);
             });
         }
-        self.forgive(now, shared);
-        self.rescue_slab(shared);
+        self.reconsider(now, shared);
         self.seek_peers(now, shared);
     }
 
-    /// Peers that rejected requests are tried again.
-    fn forgive(&mut self, now: Instant, shared: &mut Shared) {
-        let refusing = self
-            .peers
-            .iter()
-            .filter(|(_, session)| session.peer.refusing);
-        let refusing: Vec<ConnId> = refusing.map(|(conn, _)| *conn).collect();
-        for conn in refusing {
+    /// Peers that rejected requests or had no block to ask for are tried again, and those that have
+    /// nothing any more that we want are told so.
+    fn reconsider(&mut self, now: Instant, shared: &mut Shared) {
+        let wanted = self.peers.iter().filter(|(_, session)| session.peer.wanted);
+        let wanted: Vec<ConnId> = wanted.map(|(conn, _)| *conn).collect();
+        for conn in wanted {
             self.with_session(conn, |torrent, session| {
-                session.peer.refusing = false;
-                torrent.request_more(now, conn, &mut session.peer, shared);
+                let peer = &mut session.peer;
+                peer.refusing = false;
+                if peer.pipeline.is_empty() && !torrent.picker.wants_from(&peer.have) {
+                    return torrent.set_interest(conn, peer, false, shared);
+                }
+                torrent.request_more(now, conn, peer, shared);
             });
         }
     }
@@ -315,18 +319,22 @@ impl Torrent {
     pub(crate) fn peer_deadline(&mut self, now: Instant, conn: ConnId, shared: &mut Shared) {
         let gone = self.with_session(conn, |torrent, session| {
             let peer = &mut session.peer;
-            if now >= peer.heard_at + IDLE_LIMIT {
+            if shared.withholds_credit(conn) {
+                (peer.heard_at, peer.progress_at) = (now, now);
+            }
+            if now >= peer.heard_at + IDLE_LIMIT || shared.is_stuck(now, conn) {
                 return true;
             }
             if now >= peer.spoke_at + KEEP_ALIVE {
                 peer.spoke_at = now;
                 shared.send(conn, |out| Message::KeepAlive.encode(out));
             }
-            let owes = !peer.pipeline.is_empty() && !peer.snubbed;
-            if owes && now >= peer.progress_at + SNUB_AFTER {
+            if peer.pipeline.owes() && now >= peer.progress_at + SNUB_AFTER {
                 torrent.snubbed(conn, peer, shared);
             }
-            shared.timers.set(peer.deadline(), Timer::Conn(conn));
+            // Requests that go out meanwhile have their deadline too.
+            let next = peer.deadline().min(now + SNUB_AFTER);
+            shared.timers.set(next, Timer::Conn(conn));
             false
         });
         if gone == Some(true) {
@@ -337,7 +345,8 @@ impl Torrent {
     /// A peer owes us blocks and does not send them: others are asked.
     fn snubbed(&mut self, conn: ConnId, peer: &mut Peer<Writer>, shared: &mut Shared) {
         peer.snubbed = true;
-        for block in peer.pipeline.release_all() {
+        let begun = peer.arriving.iter().map(|arriving| arriving.block);
+        for block in begun.chain(peer.pipeline.give_up()) {
             self.picker.release(conn, block);
         }
         shared.freed = true;
@@ -345,34 +354,36 @@ impl Torrent {
 
     // Dialling.
 
-    /// Dials as many known addresses as limits allow.
-    pub(crate) fn dial(&mut self, now: Instant, shared: &mut Shared) {
-        if !self.is_live() {
-            return;
+    /// Known addresses are to be dialled, as soon as limits allow.
+    pub(crate) fn dial(&mut self, shared: &mut Shared) {
+        if self.is_live() && !shared.to_dial.contains(&self.id) {
+            shared.to_dial.push_back(self.id);
         }
-        while self.peers.len() + self.dialling < shared.config.max_peers
-            && shared.half_open < shared.config.max_half_open
-            && shared.conns.len() < shared.config.max_connections
-        {
-            let Some(addr) = self.swarm.next(now) else {
-                break;
-            };
-            self.dialling += 1;
-            let opening = Box::new(Opening::dialled(self.info_hash));
-            let conn = shared.connect(addr, Owner::Opening(opening), self.id);
-            shared.timers.set(now + OPENING_LIMIT, Timer::Conn(conn));
+    }
+
+    /// Dials one known address whose time has come; whether there was one.
+    pub(crate) fn dial_next(&mut self, now: Instant, shared: &mut Shared) -> bool {
+        let full = self.peers.len() + self.dialling >= shared.config.max_peers;
+        if !self.is_live() || full {
+            return false;
         }
-        match self.swarm.next_at() {
-            Some(at) if at > now => self.dials.set(&mut shared.timers, at, Timer::Dial(self.id)),
-            Some(_) => drop(shared.to_dial.insert(self.id)),
-            None => {}
-        }
+        let Some(addr) = self.swarm.next(now) else {
+            if let Some(at) = self.swarm.next_at() {
+                self.dials.set(&mut shared.timers, at, Timer::Dial(self.id));
+            }
+            return false;
+        };
+        self.dialling += 1;
+        let opening = Box::new(Opening::dialled(self.info_hash));
+        let conn = shared.connect(addr, Owner::Opening(opening), self.id);
+        shared.timers.set(now + OPENING_LIMIT, Timer::Conn(conn));
+        true
     }
 
     /// The time of the next address has come.
     pub(crate) fn dial_timer(&mut self, now: Instant, shared: &mut Shared) {
         self.dials.fired(now);
-        self.dial(now, shared);
+        self.dial(shared);
     }
 }
 

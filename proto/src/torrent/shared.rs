@@ -6,11 +6,11 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::api::{Config, Event, Net, Output, Transmission};
+use super::gate::Gate;
+use crate::api::{Config, Event, Net, Output, Part, Transmission};
 use crate::base::id::{ConnId, OpId, Slots, TorrentId};
-use crate::base::rate::Bucket;
 use crate::base::rng::Rng;
-use crate::base::slab::{Purpose, Slab, SlabPool};
+use crate::base::slab::SlabPool;
 use crate::base::time::{Duration, Instant};
 use crate::base::timer::Timers;
 use crate::meta::layout::PieceIndex;
@@ -21,7 +21,10 @@ use crate::swarm::Parting;
 /// Credit given to a connection at once when nothing limits it, in bytes.
 pub(super) const CREDIT: u64 = 1 << 20;
 /// Credit given to a connection at once under a limit, in bytes: a block and its header.
-const CREDIT_LIMITED: u64 = 17 * 1024;
+pub(super) const CREDIT_LIMITED: u64 = 17 * 1024;
+/// Credit given to a connection at its beginning under a limit, in bytes: it need not wait for its
+/// turn to say who it is, for a handshake has its time limit.
+const CREDIT_FIRST: u64 = 512;
 /// A peer that does not read what we answer gets no further credit past this many unsent bytes.
 pub(super) const OUTBOX_MAX: usize = 64 * 1024;
 /// The most events kept for people.
@@ -63,7 +66,8 @@ pub(crate) struct Conn {
     outbox: Vec<u8>,
     /// An empty transmission, kept for the memory of its vectors.
     spare: Option<Transmission>,
-    sending: bool,
+    /// Since when a transmission is in flight.
+    sending: Option<Instant>,
     /// It is in the queue of those that have something to send.
     queued: bool,
     received: u64,
@@ -112,33 +116,6 @@ pub(crate) enum Timer {
     UpLimit,
 }
 
-/// A rate limit and those who wait for it.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    bucket: Bucket,
-    /// In the order of their coming, so that each has its turn.
-    waiting: VecDeque<ConnId>,
-    armed: bool,
-}
-
-impl Gate {
-    fn new(rate: u64, now: Instant) -> Self {
-        // A burst of a quarter of a second, but always enough for one block.
-        let burst = (rate / 4).max(2 * CREDIT_LIMITED);
-        Gate {
-            bucket: Bucket::new(rate, burst, now),
-            waiting: VecDeque::new(),
-            armed: false,
-        }
-    }
-
-    fn wait(&mut self, conn: ConnId) {
-        if !self.waiting.contains(&conn) {
-            self.waiting.push_back(conn);
-        }
-    }
-}
-
 /// What all torrents share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -153,14 +130,17 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers<Timer>,
     /// Outgoing connections not past their handshake.
     pub(crate) half_open: usize,
-    /// Torrents in which somebody waits for memory or for a block to ask for.
+    /// Torrents in which somebody waits for a block to ask for.
     pub(crate) waiting: BTreeSet<TorrentId>,
+    /// Torrents that wait for the memory of a piece, first come, first served: else small pieces
+    /// would take for ever what a large one waits for.
+    pub(crate) line: VecDeque<TorrentId>,
+    /// Peers that wait for the memory of a chunk to be sent.
+    pub(super) unserved: VecDeque<ConnId>,
     /// Memory or blocks came free: those who wait may try again.
     pub(crate) freed: bool,
-    /// Torrents that have an address to dial and were held back by a limit.
-    pub(crate) to_dial: BTreeSet<TorrentId>,
-    /// A connection came free: another may be dialled.
-    pub(crate) dial_freed: bool,
+    /// Torrents that want to dial, each in its turn.
+    pub(crate) to_dial: VecDeque<TorrentId>,
     /// Peers to be left when the input in hand is dealt with.
     pub(crate) dismissed: Vec<(TorrentId, ConnId, Parting)>,
     ops: Slots<(TorrentId, Op)>,
@@ -188,9 +168,10 @@ impl Shared {
             timers: Timers::new(),
             half_open: 0,
             waiting: BTreeSet::new(),
+            line: VecDeque::new(),
+            unserved: VecDeque::new(),
             freed: false,
-            to_dial: BTreeSet::new(),
-            dial_freed: false,
+            to_dial: VecDeque::new(),
             dismissed: Vec::new(),
             ops: Slots::new(),
             outputs: VecDeque::new(),
@@ -238,7 +219,7 @@ impl Shared {
             closing: false,
             outbox: Vec::new(),
             spare: Some(Transmission::default()),
-            sending: false,
+            sending: None,
             queued: false,
             received: 0,
             until: 0,
@@ -268,6 +249,12 @@ impl Shared {
         }
     }
 
+    /// Whether more waits to be sent on `conn` than it may ask for: it does not read.
+    pub(crate) fn is_clogged(&mut self, conn: ConnId) -> bool {
+        self.conn(conn)
+            .is_some_and(|entry| entry.outbox.len() > OUTBOX_MAX)
+    }
+
     /// Puts `conn` into the queue of those that may have something to send.
     pub(crate) fn mark_ready(&mut self, conn: ConnId) {
         if let Some(entry) = self.conns.get_mut(conn.0)
@@ -291,14 +278,14 @@ impl Shared {
         entry.outbox = Vec::new();
         if matches!(entry.owner, Owner::Opening(..)) && !entry.incoming {
             self.half_open -= 1;
-            self.dial_freed = true;
         }
         if !matches!(entry.owner, Owner::Tracker(_)) {
             entry.owner = Owner::Nobody;
         }
         for gate in [&mut self.down, &mut self.up].into_iter().flatten() {
-            gate.waiting.retain(|waiting| *waiting != conn);
+            gate.forget(conn);
         }
+        self.unserved.retain(|waiting| *waiting != conn);
         self.push(Output::Net(Net::Close { conn }));
     }
 
@@ -323,8 +310,12 @@ impl Shared {
         entry.torrent = Some(torrent);
         if !entry.incoming {
             self.half_open -= 1;
-            self.dial_freed = true;
         }
+    }
+
+    /// Whether one more connection may be dialled.
+    pub(crate) fn may_dial(&self) -> bool {
+        self.half_open < self.config.max_half_open && self.conns.len() < self.config.max_connections
     }
 
     // Receiving.
@@ -343,15 +334,20 @@ impl Shared {
             return;
         };
         let idle = entry.closing || !entry.connected || entry.outbox.len() > OUTBOX_MAX;
-        let limited = self.down.is_some();
-        let credit = if limited { CREDIT_LIMITED } else { CREDIT };
+        let credit = match &self.down {
+            None => CREDIT,
+            Some(_) if entry.until == 0 => CREDIT_FIRST,
+            Some(_) => CREDIT_LIMITED,
+        };
         let left = entry.until.saturating_sub(entry.received);
         if idle || left > credit / 2 {
             return;
         }
-        if let Some(gate) = &mut self.down {
+        if let Some(gate) = &mut self.down
+            && entry.until > 0
+        {
             if gate.bucket.available(now) < credit {
-                gate.wait(conn);
+                gate.wait(conn, false);
                 if !gate.armed {
                     gate.armed = true;
                     self.timers.set(gate.bucket.when(credit), Timer::DownLimit);
@@ -368,16 +364,27 @@ impl Shared {
     /// The limit on receiving may let more through.
     pub(crate) fn down_limit_passed(&mut self, now: Instant) {
         let Some(gate) = &mut self.down else { return };
-        gate.armed = false;
-        for conn in core::mem::take(&mut gate.waiting) {
+        for conn in gate.open() {
             self.grant(now, conn);
         }
     }
 
+    /// Whether `conn` is silent because we let it send nothing.
+    pub(crate) fn withholds_credit(&self, conn: ConnId) -> bool {
+        self.down.as_ref().is_some_and(|gate| gate.has(conn))
+    }
+
     // Sending.
 
-    /// Whether `bytes` of blocks may be sent now; if not, `conn` is tried again later.
-    pub(crate) fn may_send(&mut self, now: Instant, conn: ConnId, bytes: u64) -> bool {
+    /// Whether `bytes` of blocks may be sent now; if not, `conn` is tried again later, after all
+    /// others if it was `served` before.
+    pub(crate) fn may_send(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        bytes: u64,
+        served: bool,
+    ) -> bool {
         let Some(gate) = &mut self.up else {
             return true;
         };
@@ -385,7 +392,7 @@ impl Shared {
             gate.bucket.take(bytes);
             return true;
         }
-        gate.wait(conn);
+        gate.wait(conn, served);
         if !gate.armed {
             gate.armed = true;
             self.timers.set(gate.bucket.when(bytes), Timer::UpLimit);
@@ -396,8 +403,7 @@ impl Shared {
     /// The limit on sending may let more through.
     pub(crate) fn up_limit_passed(&mut self) {
         let Some(gate) = &mut self.up else { return };
-        gate.armed = false;
-        for conn in core::mem::take(&mut gate.waiting) {
+        for conn in gate.open() {
             self.mark_ready(conn);
         }
     }
@@ -410,7 +416,7 @@ impl Shared {
                 continue;
             };
             entry.queued = false;
-            if entry.sending || entry.closing || !entry.connected {
+            if entry.sending.is_some() || entry.closing || !entry.connected {
                 continue;
             }
             let Some(mut transmission) = entry.spare.take() else {
@@ -424,20 +430,31 @@ impl Shared {
     }
 
     /// What became of a transmission of `next_ready`: it goes out, or is put away empty.
-    pub(crate) fn transmit(&mut self, conn: ConnId, transmission: Transmission) -> Option<Output> {
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        transmission: Transmission,
+    ) -> Option<Output> {
         let entry = self.conn(conn)?;
         if transmission.is_empty() {
             entry.spare = Some(transmission);
             return None;
         }
-        entry.sending = true;
+        entry.sending = Some(now);
         Some(Output::Net(Net::Transmit { conn, transmission }))
+    }
+
+    /// Whether `conn` has not taken a transmission for longer than anybody's patience.
+    pub(crate) fn is_stuck(&mut self, now: Instant, conn: ConnId) -> bool {
+        let since = self.conn(conn).and_then(|entry| entry.sending);
+        since.is_some_and(|since| now >= since + SEND_LIMIT)
     }
 
     /// A transmission was handed to the network.
     pub(crate) fn sent(&mut self, now: Instant, conn: ConnId) {
         if let Some(entry) = self.conn(conn) {
-            entry.sending = false;
+            entry.sending = None;
         }
         self.mark_ready(conn);
         self.grant(now, conn);
@@ -445,8 +462,13 @@ impl Shared {
 
     /// The buffers of a transmission are back.
     pub(crate) fn returned(&mut self, conn: ConnId, mut transmission: Transmission) {
+        let mut parts = transmission.parts.iter();
+        let held_slabs = parts.any(|part| matches!(part, Part::Slab { .. }));
         transmission.clear();
-        self.freed |= self.cache.reclaim(&mut self.pool);
+        if held_slabs {
+            self.cache.reclaim(&mut self.pool);
+            self.chunk_freed();
+        }
         if let Some(entry) = self.conn(conn) {
             entry.spare = Some(transmission);
         }
@@ -475,26 +497,6 @@ impl Shared {
         self.conns
             .iter()
             .any(|(_, conn)| conn.torrent == Some(torrent))
-    }
-
-    // Memory.
-
-    /// Gives a slab of a piece back.
-    pub(crate) fn give(&mut self, slab: Slab) {
-        self.pool.give(slab, Purpose::Download);
-        self.freed = true;
-    }
-
-    /// A slab for a chunk to be sent, at the cost of chunks that are idle.
-    pub(crate) fn take_chunk(&mut self, capacity: usize) -> Option<Slab> {
-        loop {
-            if let Some(slab) = self.pool.take(capacity, Purpose::Upload) {
-                return Some(slab);
-            }
-            if !self.cache.evict(&mut self.pool) {
-                return None;
-            }
-        }
     }
 
     // Queues.
@@ -545,6 +547,10 @@ impl Alarm {
         due
     }
 }
+
+/// The longest that one transmission may take: it holds memory, and whoever does not read could
+/// hold it for ever. Enough for a full one at 1 KB/s.
+const SEND_LIMIT: Duration = Duration::from_secs(300);
 
 /// The longest a connection may take until its handshake is over: a connect, then a handshake.
 pub(crate) const OPENING_LIMIT: Duration = Duration::from_secs(20);

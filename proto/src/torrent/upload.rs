@@ -101,10 +101,11 @@ impl Torrent {
         self.with_session(conn, |torrent, session| {
             let peer = &mut session.peer;
             torrent.tell_haves(peer, transmission);
-            for _ in 0..BLOCKS_AT_ONCE {
-                if !torrent.serve_one(now, conn, peer, transmission, shared) {
-                    break;
-                }
+            let mut served = 0;
+            while served < BLOCKS_AT_ONCE
+                && torrent.serve_one(now, conn, peer, transmission, served > 0, shared)
+            {
+                served += 1;
             }
             torrent.read_ahead(conn, peer, shared);
             if !transmission.is_empty() {
@@ -114,20 +115,21 @@ impl Torrent {
     }
 
     fn tell_haves(&self, peer: &mut Peer<Writer>, transmission: &mut Transmission) {
-        let news = &self.have_log[peer.have_cursor..];
+        // It is told of what it has itself too: how else would it know that we have everything?
+        let news = self.have_log[peer.have_cursor..].iter();
         peer.have_cursor = self.have_log.len();
-        // What the peer has it need not be told of.
-        let news = news.iter().filter(|piece| !peer.have.contains(piece.at()));
         transmission.push_head(|out| news.for_each(|piece| Message::Have(piece.0).encode(out)));
     }
 
-    /// Appends the peer's next block; false if there is none, or it cannot go yet.
+    /// Appends the peer's next block; false if there is none, or it cannot go yet. Whoever was
+    /// `served` a moment ago lets others go first where a limit holds it back.
     fn serve_one(
         &mut self,
         now: Instant,
         conn: ConnId,
         peer: &mut Peer<Writer>,
         transmission: &mut Transmission,
+        served: bool,
         shared: &mut Shared,
     ) -> bool {
         let Some(block) = peer.uploads.front() else {
@@ -136,7 +138,7 @@ impl Torrent {
         let Some(ranges) = self.chunk_ranges(block, shared) else {
             return false;
         };
-        if !shared.may_send(now, conn, u64::from(block.len)) {
+        if !shared.may_send(now, conn, u64::from(block.len), served) {
             return false;
         }
         peer.uploads.pop();
@@ -176,7 +178,7 @@ impl Torrent {
     }
 
     /// Reads what the peer's next requests need, and has the peer woken when it is there.
-    fn read_ahead(&mut self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) {
+    fn read_ahead(&self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) {
         for block in peer.uploads.iter().take(LOOK_AHEAD) {
             let end = block.begin + block.len;
             for index in block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN {
@@ -193,14 +195,12 @@ impl Torrent {
     }
 
     /// Sees to it that a chunk is there or on its way; false if memory forbids.
-    fn read_chunk(&mut self, conn: ConnId, key: ChunkKey, shared: &mut Shared) -> bool {
+    fn read_chunk(&self, conn: ConnId, key: ChunkKey, shared: &mut Shared) -> bool {
         if matches!(shared.cache.lookup(key), Lookup::Missing) {
             let begin = key.index * CHUNK_LEN;
             let len = CHUNK_LEN.min(self.layout.piece_len(key.piece) - begin);
             let capacity = CHUNK_LEN.min(self.layout.piece_length()) as usize;
-            let Some(mut slab) = shared.take_chunk(capacity) else {
-                self.unserved.insert(conn);
-                shared.waiting.insert(self.id);
+            let Some(mut slab) = shared.take_chunk(conn, capacity) else {
                 return false;
             };
             slab.set_len(len as usize);
@@ -248,6 +248,7 @@ impl Torrent {
                     .for_each(|conn| self.cannot_serve(conn, key, shared));
             }
         }
+        shared.chunk_freed();
     }
 
     /// The disk did not give what a peer was promised: it is told so, or left.
