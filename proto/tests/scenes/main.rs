@@ -1,5 +1,7 @@
 //! Whole conversations between engines in the smallest possible world.
 
+mod chaos;
+mod starving;
 mod strangers;
 mod swarms;
 mod world;

@@ -220,14 +220,14 @@ fn a_seed_that_cannot_read_rejects() {
         ..add(&torrent, Mode::Seed)
     };
     world.command(seed, Command::Add(trusting));
-    world.hosts[seed].disk.refuse_reads = true;
+    world.hosts[seed].disk.refuse.insert("read");
     let leecher = world.host(Config::default());
     world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
     world.introduce(leecher, seed);
     world.run_for(Duration::from_secs(60));
     let failed = |event: &Event| matches!(event, Event::DiskFailed { action: "read", .. });
     assert!(world.hosts[seed].events.iter().any(failed));
-    world.hosts[seed].disk.refuse_reads = false;
+    world.hosts[seed].disk.refuse.clear();
     world.run_until(LONG, |world| completed(world, leecher));
 }
 

@@ -1,14 +1,14 @@
-//! The smallest world an engine can live in: links without delay, disks in memory, hashes at once,
-//! and one clock. Time passes only when nobody has anything to do.
+//! The smallest world an engine can live in: links, disks in memory, and one clock. Nothing takes
+//! time unless [`World::slow_down`] says so; time passes only when nobody has anything to do.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ripcurrent_proto::api::{
-    Access, Add, Check, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Input,
-    IoError, IoErrorKind, Mode, Net, Output, Spans, Transmission,
+    Add, Check, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Input, IoError,
+    IoErrorKind, Mode, Net, Output, Spans, Transmission,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::rng::Rng;
@@ -17,10 +17,10 @@ use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::{Backend, Machine, Tap, Turn, turn};
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_proto::meta::layout::{FileIndex, Layout};
+use ripcurrent_proto::meta::layout::FileIndex;
 use sha1::{Digest, Sha1};
 
-/// The only torrent of every engine here.
+/// The torrent of every engine here that has only one.
 pub(crate) const TORRENT: TorrentId = TorrentId(1);
 
 /// What happened to a host and its machine has not heard of.
@@ -35,15 +35,20 @@ enum Happened {
     Hashed(ripcurrent_proto::base::id::OpId, Slab, [u8; 20]),
 }
 
-/// A disk in memory. `refuse` makes operations of one kind fail.
+/// A host that never answers a connect.
+pub(crate) const VOID: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::new(127, 0, 8, 1))];
+
+/// The most rounds of turns at one instant: beyond it machines talk without end.
+const STEPS_AT_ONCE: usize = 20_000;
+
+/// A disk in memory.
 #[derive(Default)]
 pub(crate) struct MemoryDisk {
-    files: BTreeMap<FileIndex, Vec<u8>>,
-    layout: Option<Arc<Layout>>,
+    files: BTreeMap<(TorrentId, FileIndex), Vec<u8>>,
+    /// Operations that fail: `open`, `read`, `write` or `sync`.
+    pub(crate) refuse: BTreeSet<&'static str>,
     /// Writes fail from the moment this many have succeeded.
     pub(crate) writes_left: Option<usize>,
-    /// Reads fail.
-    pub(crate) refuse_reads: bool,
     /// Writes that succeeded.
     pub(crate) writes: usize,
 }
@@ -52,43 +57,57 @@ impl MemoryDisk {
     fn carry(&mut self, disk: Disk) -> DiskDone {
         match disk {
             Disk::Open {
-                op, layout, access, ..
+                op,
+                storage,
+                layout,
+                ..
             } => {
-                let lengths = (0..layout.files().len() as u32).map(|index| {
-                    self.files
-                        .get(&FileIndex(index))
-                        .map(|file| file.len() as u64)
-                });
+                let files = (0..layout.files().len() as u32).map(FileIndex);
+                let lengths =
+                    files.map(|file| Some(self.files.get(&(storage, file))?.len() as u64));
                 let lengths = lengths.collect();
-                if matches!(access, Access::Write { .. }) {
-                    self.layout = Some(layout);
-                }
-                DiskDone::Opened {
-                    op,
-                    result: Ok(lengths),
-                }
+                let result = self.allows("open", None).map(|()| lengths);
+                DiskDone::Opened { op, result }
             }
             Disk::Read {
                 op,
+                storage,
                 mut slab,
                 spans,
-                ..
             } => {
-                let result = self.read(slab.as_mut_slice(), &spans);
+                let result = self.read(storage, slab.as_mut_slice(), &spans);
                 DiskDone::Read { op, slab, result }
             }
             Disk::Write {
-                op, slab, spans, ..
+                op,
+                storage,
+                slab,
+                spans,
             } => {
-                let result = self.write(slab.as_slice(), &spans);
+                let result = self.write(storage, slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
             }
-            Disk::Sync { op, .. } => DiskDone::Synced { op, result: Ok(()) },
+            Disk::Sync { op, .. } => DiskDone::Synced {
+                op,
+                result: self.allows("sync", None),
+            },
             Disk::Close { op, .. } => DiskDone::Closed { op },
         }
     }
 
-    fn read(&self, mut to: &mut [u8], spans: &Spans) -> Result<(), DiskError> {
+    fn allows(&self, action: &'static str, file: Option<FileIndex>) -> Result<(), DiskError> {
+        let kind = match action {
+            "write" => IoErrorKind::NoSpace,
+            _ => IoErrorKind::TooShort,
+        };
+        let error = IoError { kind, code: 0 };
+        match self.refuse.contains(action) {
+            true => Err(DiskError { file, error }),
+            false => Ok(()),
+        }
+    }
+
+    fn read(&self, storage: TorrentId, mut to: &mut [u8], spans: &Spans) -> Result<(), DiskError> {
         for span in spans {
             let (here, rest) = to.split_at_mut(span.len as usize);
             to = rest;
@@ -96,9 +115,10 @@ impl MemoryDisk {
                 here.fill(0);
                 continue;
             };
+            self.allows("read", Some(file))?;
             let range = span.offset as usize..span.offset as usize + span.len as usize;
-            let bytes = self.files.get(&file).and_then(|bytes| bytes.get(range));
-            match bytes.filter(|_| !self.refuse_reads) {
+            let bytes = self.files.get(&(storage, file));
+            match bytes.and_then(|bytes| bytes.get(range)) {
                 Some(bytes) => here.copy_from_slice(bytes),
                 None => return Err(refusal(file, IoErrorKind::TooShort)),
             }
@@ -106,15 +126,21 @@ impl MemoryDisk {
         Ok(())
     }
 
-    fn write(&mut self, mut from: &[u8], spans: &Spans) -> Result<(), DiskError> {
+    fn write(
+        &mut self,
+        storage: TorrentId,
+        mut from: &[u8],
+        spans: &Spans,
+    ) -> Result<(), DiskError> {
         for span in spans {
             let (here, rest) = from.split_at(span.len as usize);
             from = rest;
             let Some(file) = span.file else { continue };
+            self.allows("write", Some(file))?;
             if self.writes_left == Some(0) {
                 return Err(refusal(file, IoErrorKind::NoSpace));
             }
-            let bytes = self.files.entry(file).or_default();
+            let bytes = self.files.entry((storage, file)).or_default();
             let end = span.offset as usize + here.len();
             if bytes.len() < end {
                 bytes.resize(end, 0);
@@ -128,13 +154,14 @@ impl MemoryDisk {
 
     /// All bytes of the torrent as they lie on this disk, in order; padding as zeros.
     pub(crate) fn content(&self, torrent: &Torrent) -> Vec<u8> {
+        self.content_of(TORRENT, torrent)
+    }
+
+    pub(crate) fn content_of(&self, id: TorrentId, torrent: &Torrent) -> Vec<u8> {
         let mut all = Vec::new();
         for (file, index) in torrent.layout().files().iter().zip(0..) {
-            let mut bytes = self
-                .files
-                .get(&FileIndex(index))
-                .cloned()
-                .unwrap_or_default();
+            let bytes = self.files.get(&(id, FileIndex(index)));
+            let mut bytes = bytes.cloned().unwrap_or_default();
             bytes.resize(file.len as usize, 0);
             all.extend(bytes);
         }
@@ -143,9 +170,14 @@ impl MemoryDisk {
 
     /// Puts the content of the torrent's files there.
     pub(crate) fn fill(&mut self, torrent: &Torrent, content: &[u8]) {
+        self.fill_as(TORRENT, torrent, content);
+    }
+
+    pub(crate) fn fill_as(&mut self, id: TorrentId, torrent: &Torrent, content: &[u8]) {
         for (file, index) in torrent.layout().files().iter().zip(0..) {
             let range = file.offset as usize..(file.offset + file.len) as usize;
-            self.files.insert(FileIndex(index), content[range].to_vec());
+            self.files
+                .insert((id, FileIndex(index)), content[range].to_vec());
         }
     }
 }
@@ -163,6 +195,28 @@ pub(crate) struct Hands {
     now: Instant,
     wanted: Vec<Output>,
     happened: VecDeque<Happened>,
+    /// What happens later, in its order.
+    later: BTreeMap<(Instant, u64), Happened>,
+    sequence: u64,
+    /// Transmissions to those who do not read.
+    stuck: Vec<(ConnId, Transmission)>,
+    /// The most bytes of a transmission.
+    longest: usize,
+}
+
+impl Hands {
+    fn later(&mut self, at: Instant, happened: Happened) {
+        self.sequence += 1;
+        self.later.insert((at, self.sequence), happened);
+    }
+
+    fn ripen(&mut self) {
+        while let Some(first) = self.later.first_entry()
+            && first.key().0 <= self.now
+        {
+            self.happened.push_back(first.remove());
+        }
+    }
 }
 
 impl Backend for Hands {
@@ -209,11 +263,15 @@ impl Backend for Hands {
 #[derive(Default)]
 struct End {
     far: Option<(usize, ConnId)>,
+    /// On their way, with the time of their arrival.
+    coming: VecDeque<(Instant, Vec<u8>)>,
     inbound: VecDeque<u8>,
     received: u64,
     until: u64,
     /// The far end has closed; told when everything inbound was delivered.
     ending: bool,
+    /// Nothing comes or goes any more.
+    broken: bool,
 }
 
 /// An engine with its disk, hands and address.
@@ -226,10 +284,27 @@ pub(crate) struct Host {
     ends: BTreeMap<ConnId, End>,
 }
 
+impl Host {
+    /// When the engine wants to be woken; it always wants to be.
+    pub(crate) fn engine_wakes_at(&self) -> Instant {
+        self.engine.poll_timeout().expect("a clock")
+    }
+
+    /// The most bytes that it ever sent at once.
+    pub(crate) fn longest_transmission(&self) -> usize {
+        self.hands.longest
+    }
+}
+
 /// A stranger that is no engine: a script of bytes on one connection.
 pub(crate) trait Stranger {
     /// The next bytes to send, given everything that came since the last call.
     fn speak(&mut self, heard: &[u8]) -> Vec<u8>;
+
+    /// Whether what it is sent stays on the way.
+    fn is_deaf(&self) -> bool {
+        false
+    }
 }
 
 /// Hosts, and the strangers that are connected to them.
@@ -239,6 +314,12 @@ pub(crate) struct World {
     rng: Rng,
     next_port: u16,
     strangers: Vec<(usize, ConnId, Box<dyn Stranger>)>,
+    /// How long bytes are on their way.
+    delay: Duration,
+    /// The longest that an operation takes.
+    lag: Duration,
+    /// The instant of the last step, and how many there were at it.
+    steps: (Instant, usize),
 }
 
 impl World {
@@ -250,6 +331,50 @@ impl World {
             rng,
             next_port: 40_000,
             strangers: Vec::new(),
+            delay: Duration::ZERO,
+            lag: Duration::ZERO,
+            steps: (Instant::ZERO, 0),
+        }
+    }
+
+    /// From now on bytes travel for `delay`, and operations take up to `lag`, so that they end in
+    /// another order than they began.
+    pub(crate) fn slow_down(&mut self, delay: Duration, lag: Duration) {
+        (self.delay, self.lag) = (delay, lag);
+    }
+
+    /// Breaks a random connection of `host`.
+    pub(crate) fn cut(&mut self, host: usize) {
+        let conns: Vec<ConnId> = self.hosts[host].ends.keys().copied().collect();
+        if conns.is_empty() {
+            return;
+        }
+        let conn = conns[self.rng.index(conns.len())];
+        self.break_off(host, conn);
+    }
+
+    /// Breaks the connection of the stranger that came as number `index`.
+    pub(crate) fn cut_stranger(&mut self, index: usize) {
+        let (host, conn, _) = self.strangers[index];
+        self.break_off(host, conn);
+    }
+
+    fn break_off(&mut self, host: usize, conn: ConnId) {
+        let far = self.hosts[host].ends.get(&conn).and_then(|end| end.far);
+        for (host, conn) in [Some((host, conn)), far].into_iter().flatten() {
+            if let Some(end) = self.hosts[host].ends.get_mut(&conn)
+                && !std::mem::replace(&mut end.broken, true)
+            {
+                end.far = None;
+                let reset = EndReason::Failed(IoError {
+                    kind: IoErrorKind::Reset,
+                    code: 104,
+                });
+                self.hosts[host]
+                    .hands
+                    .happened
+                    .push_back(Happened::Ended(conn, reset));
+            }
         }
     }
 
@@ -290,14 +415,12 @@ impl World {
 
     /// Has `host` dial `other`.
     pub(crate) fn introduce(&mut self, host: usize, other: usize) {
+        self.introduce_for(TORRENT, host, other);
+    }
+
+    pub(crate) fn introduce_for(&mut self, torrent: TorrentId, host: usize, other: usize) {
         let addr = self.hosts[other].addr;
-        self.command(
-            host,
-            Command::AddPeer {
-                torrent: TORRENT,
-                addr,
-            },
-        );
+        self.command(host, Command::AddPeer { torrent, addr });
     }
 
     /// Connects a stranger to `host` from an address of its own.
@@ -309,6 +432,24 @@ impl World {
             self.hosts[host].ends.insert(conn, End::default());
             self.strangers.push((host, conn, stranger));
         }
+    }
+
+    /// Lets what is stuck on the way to a stranger arrive.
+    pub(crate) fn unstick(&mut self, index: usize) {
+        let (host, conn, _) = self.strangers[index];
+        let hands = &mut self.hosts[host].hands;
+        for (_, transmission) in hands.stuck.extract_if(.., |(at, _)| *at == conn) {
+            hands
+                .happened
+                .push_back(Happened::Returned(conn, transmission));
+            hands.happened.push_back(Happened::Sent(conn));
+        }
+    }
+
+    /// Has the stranger that came as number `index` send these bytes.
+    pub(crate) fn say(&mut self, index: usize, bytes: &[u8]) {
+        let (host, conn, _) = self.strangers[index];
+        self.put(host, conn, bytes);
     }
 
     /// Whether the stranger that came as number `index` is still connected.
@@ -325,12 +466,7 @@ impl World {
             if self.step() {
                 continue;
             }
-            let next = self
-                .hosts
-                .iter()
-                .filter_map(|host| host.engine.poll_timeout())
-                .min();
-            let next = next.filter(|next| *next <= end);
+            let next = self.next().filter(|next| *next <= end);
             let Some(next) = next else {
                 panic!("nothing more happens by {}", self.now)
             };
@@ -343,12 +479,7 @@ impl World {
         let end = self.now + time;
         loop {
             while self.step() {}
-            let next = self
-                .hosts
-                .iter()
-                .filter_map(|host| host.engine.poll_timeout())
-                .min();
-            match next.filter(|next| *next <= end) {
+            match self.next().filter(|next| *next <= end) {
                 Some(next) => self.now = next.max(self.now),
                 None => break self.now = end,
             }
@@ -359,12 +490,27 @@ impl World {
         self.now
     }
 
+    /// When something happens next, if nothing does now.
+    fn next(&self) -> Option<Instant> {
+        let hosts = self.hosts.iter().flat_map(|host| {
+            let later = host.hands.later.keys().next().map(|(at, _)| *at);
+            let ends = host.ends.values().filter(|end| !end.broken);
+            let coming = ends.filter_map(|end| end.coming.front().map(|(at, _)| *at));
+            [host.engine.poll_timeout(), later, coming.min()]
+        });
+        hosts.flatten().min()
+    }
+
     /// One turn of every host and everything that follows at once; whether anything happened.
     fn step(&mut self) -> bool {
         let mut busy = false;
+        let (at, steps) = self.steps;
+        self.steps = (self.now, if at == self.now { steps + 1 } else { 0 });
+        assert!(steps < STEPS_AT_ONCE, "talk without end at {}", self.now);
         for index in 0..self.hosts.len() {
             let host = &mut self.hosts[index];
             host.hands.now = self.now;
+            host.hands.ripen();
             busy |= turn(&mut host.engine, &mut host.hands) == Turn::Busy;
             host.events
                 .extend(std::iter::from_fn(|| host.engine.machine().poll_event()));
@@ -382,16 +528,27 @@ impl World {
             Output::Net(net) => self.carry_net(index, net),
             Output::Disk(disk) => {
                 let done = host.disk.carry(disk);
-                host.hands.happened.push_back(Happened::Disk(done));
+                self.complete(index, Happened::Disk(done));
             }
             Output::Hash { op, slab } => {
                 let digest = Sha1::digest(slab.as_slice()).into();
-                host.hands
-                    .happened
-                    .push_back(Happened::Hashed(op, slab, digest));
+                self.complete(index, Happened::Hashed(op, slab, digest));
             }
             Output::Resolve { .. } => panic!("there are no names in this world"),
         }
+    }
+
+    fn complete(&mut self, index: usize, happened: Happened) {
+        let at = self.now + self.some_of(self.lag);
+        let hands = &mut self.hosts[index].hands;
+        match at == self.now {
+            true => hands.happened.push_back(happened),
+            false => hands.later(at, happened),
+        }
+    }
+
+    fn some_of(&mut self, most: Duration) -> Duration {
+        Duration::from_micros(self.rng.below(most.as_micros() as u64 + 1))
     }
 
     fn carry_net(&mut self, index: usize, net: Net) {
@@ -409,18 +566,32 @@ impl World {
                     .flat_map(|part| transmission.bytes(part))
                     .copied()
                     .collect();
-                let far = self.hosts[index].ends.get(&conn).and_then(|end| end.far);
-                match far {
+                let end = self.hosts[index].ends.get(&conn);
+                match end.and_then(|end| end.far) {
                     Some((other, conn)) => self.put(other, conn, &bytes),
+                    None if end.is_some_and(|end| end.broken) => {}
                     None => self.tell_stranger(index, conn, &bytes),
                 }
-                let happened = &mut self.hosts[index].hands.happened;
-                happened.push_back(Happened::Returned(conn, transmission));
-                happened.push_back(Happened::Sent(conn));
+                let deaf = self.is_deaf(index, conn);
+                let hands = &mut self.hosts[index].hands;
+                hands.longest = hands.longest.max(bytes.len());
+                if deaf {
+                    hands.stuck.push((conn, transmission));
+                } else {
+                    hands
+                        .happened
+                        .push_back(Happened::Returned(conn, transmission));
+                    hands.happened.push_back(Happened::Sent(conn));
+                }
             }
             Net::Close { conn } => {
                 let host = &mut self.hosts[index];
                 let end = host.ends.remove(&conn);
+                for (_, transmission) in host.hands.stuck.extract_if(.., |(at, _)| *at == conn) {
+                    host.hands
+                        .happened
+                        .push_back(Happened::Returned(conn, transmission));
+                }
                 host.hands.happened.push_back(Happened::Closed(conn));
                 if let Some((other, conn)) = end.and_then(|end| end.far)
                     && let Some(end) = self.hosts[other].ends.get_mut(&conn)
@@ -454,6 +625,7 @@ impl World {
                 };
                 self.hosts[other].ends.insert(far_conn, end);
             }
+            None if VOID.contains(&to.ip()) => {}
             None => {
                 let error = IoError {
                     kind: IoErrorKind::Refused,
@@ -467,22 +639,38 @@ impl World {
     }
 
     fn put(&mut self, index: usize, conn: ConnId, bytes: &[u8]) {
-        if let Some(end) = self.hosts[index].ends.get_mut(&conn) {
-            end.inbound.extend(bytes);
+        let at = self.now + self.delay;
+        if let Some(end) = self.hosts[index].ends.get_mut(&conn)
+            && !bytes.is_empty()
+        {
+            end.coming.push_back((at, bytes.to_vec()));
         }
+    }
+
+    fn is_deaf(&self, index: usize, conn: ConnId) -> bool {
+        let mut strangers = self.strangers.iter();
+        let stranger = strangers.find(|(host, at, _)| *host == index && *at == conn);
+        stranger.is_some_and(|(_, _, stranger)| stranger.is_deaf())
     }
 
     /// Hands over what credit allows, in portions of any size.
     fn deliver(&mut self, index: usize) -> bool {
         let host = &mut self.hosts[index];
         for (conn, end) in &mut host.ends {
+            if end.broken {
+                continue;
+            }
+            while end.coming.front().is_some_and(|(at, _)| *at <= self.now) {
+                let (_, bytes) = end.coming.pop_front().expect("something comes");
+                end.inbound.extend(bytes);
+            }
             let allowed = (end.until.saturating_sub(end.received) as usize).min(end.inbound.len());
             if allowed > 0 {
                 let portion = 1 + self.rng.index(allowed);
                 end.received += portion as u64;
                 let bytes = end.inbound.drain(..portion).collect();
                 host.hands.happened.push_back(Happened::Bytes(*conn, bytes));
-            } else if end.ending && end.inbound.is_empty() {
+            } else if end.ending && end.inbound.is_empty() && end.coming.is_empty() {
                 end.ending = false;
                 host.hands
                     .happened
@@ -511,7 +699,7 @@ impl World {
             if self.hosts[host]
                 .ends
                 .get(&conn)
-                .is_some_and(|end| end.inbound.is_empty())
+                .is_some_and(|end| end.inbound.is_empty() && end.coming.is_empty())
             {
                 let bytes = stranger.speak(&[]);
                 heard |= !bytes.is_empty();
