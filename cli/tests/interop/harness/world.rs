@@ -1,5 +1,6 @@
 //! The stage of one scene: a folder of its own, content, a torrent, addresses.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -98,15 +99,14 @@ impl World {
         };
         let local = format!("{:08X}:", u32::from_le_bytes(ip.octets()));
         let table = fs::read_to_string("/proc/net/tcp").expect("proc(5)");
-        let fields = table.lines().map(|line| line.split_whitespace().skip(1));
-        let ours = fields.filter(|fields| {
-            let mut fields = fields.clone();
-            let is_local = fields
-                .next()
-                .is_some_and(|address| address.starts_with(&local));
-            is_local && fields.nth(1) == Some(ESTABLISHED)
+        let ends = table.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let ends = (fields.next()?, fields.next()?);
+            let is_ours = ends.0.starts_with(&local) && fields.next()? == ESTABLISHED;
+            is_ours.then_some(ends)
         });
-        ours.count()
+        // The list is no snapshot: what moves in the kernel's table while it is read comes twice.
+        ends.collect::<BTreeSet<_>>().len()
     }
 
     /// A loopback address that no other scene has, with a port that nobody listens on.
