@@ -30,9 +30,8 @@ use crate::wire::message::Decoder;
 /// The most memory an engine takes, in bytes, term by term; `Display` shows the sum.
 ///
 /// Not in it: the torrents themselves, which the host gave ([`Add::torrent`](crate::api::Add));
-/// what the host keeps of its own, receive buffers above all; the timers of connections that are
-/// gone, about 50 bytes each for at most two minutes; and, an open fault, requests made anew for a
-/// peer without the fast extension that chokes and unchokes by turns and does not read.
+/// what the host keeps of its own, receive buffers above all; and the timers of connections that are
+/// gone, about 50 bytes each for at most two minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryCeiling {
     /// Slabs, lent and spare: [`Config::memory_budget`]. Pieces on their way in, and what was read
@@ -144,6 +143,9 @@ fn connection(pieces: u32) -> u64 {
         + grown(2 * timers)
         + messages
         + parts
+        // Its places among those who wait for credit, for their turn to send, for memory, and in
+        // the row of those who have something to send.
+        + grown(4 * size::<ConnId>())
 }
 
 /// The most bytes of messages that wait for one peer to read them.
@@ -157,6 +159,7 @@ fn unsent(pieces: u32) -> u64 {
         + CREDIT + CREDIT / 2
         // ... and as much as one receive brings past the credit.
         + RECEIVE;
+    // None are made past the most of an outbox.
     let requests = DEPTH_MAX as u64 * REQUEST;
     // What the peer was not told of while it did not read; before, the bitfield.
     let news = u64::from(pieces) * HAVE + u64::from(pieces.div_ceil(8));
