@@ -100,9 +100,9 @@ impl Engine {
                 }
             }
             Command::AddPeer { torrent, addr } => {
-                if let Some(torrent) = self.torrents.get_mut(&torrent) {
-                    torrent.add_peer(now, addr, &mut self.shared);
-                }
+                self.with(torrent, |torrent, shared| {
+                    torrent.add_peer(now, addr, shared)
+                });
             }
             Command::Remove { torrent } => self.remove(now, torrent),
             Command::ShutDown => {
@@ -116,6 +116,13 @@ impl Engine {
                     .into_iter()
                     .for_each(|conn| self.abandon_opening(now, conn));
             }
+        }
+    }
+
+    /// Has a torrent do something, if it is there.
+    fn with(&mut self, id: TorrentId, act: impl FnOnce(&mut Torrent, &mut Shared)) {
+        if let Some(torrent) = self.torrents.get_mut(&id) {
+            act(torrent, &mut self.shared);
         }
     }
 
@@ -164,9 +171,9 @@ impl Engine {
     /// Does what an input made possible, now that it is dealt with.
     fn settle(&mut self, now: Instant) {
         while let Some((id, conn, parting)) = self.shared.dismissed.pop() {
-            if let Some(torrent) = self.torrents.get_mut(&id) {
-                torrent.drop_peer(now, conn, parting, &mut self.shared);
-            }
+            self.with(id, |torrent, shared| {
+                torrent.drop_peer(now, conn, parting, shared)
+            });
         }
         if core::mem::take(&mut self.shared.freed) {
             self.feed(now);
@@ -192,9 +199,7 @@ impl Engine {
         let mut served = Vec::new();
         for id in line.iter().chain(others) {
             let before = self.shared.pool.lent_bytes();
-            if let Some(torrent) = self.torrents.get_mut(id) {
-                torrent.feed(now, &mut self.shared);
-            }
+            self.with(*id, |torrent, shared| torrent.feed(now, shared));
             if self.shared.pool.lent_bytes() > before && self.shared.leave_line(*id) {
                 served.push(*id);
             }
@@ -251,25 +256,17 @@ impl Engine {
             Timer::UpLimit => shared.up_limit_passed(),
             Timer::Conn(conn) => self.conn_deadline(now, conn),
             Timer::Choke(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.choke_round(now, shared);
-                }
+                self.with(id, |torrent, shared| torrent.choke_round(now, shared));
                 self.rescue_memory();
             }
             Timer::Haves(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.spread_haves(now, shared);
-                }
+                self.with(id, |torrent, shared| torrent.spread_haves(now, shared));
             }
             Timer::Tracker(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.tracker_timer(now, shared);
-                }
+                self.with(id, |torrent, shared| torrent.tracker_timer(now, shared));
             }
             Timer::Dial(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.dial_timer(now, shared);
-                }
+                self.with(id, |torrent, shared| torrent.dial_timer(now, shared));
             }
         }
     }

@@ -31,9 +31,9 @@ impl Engine {
             Owner::Tracker(id) => {
                 let id = *id;
                 self.shared.connected(now, conn);
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.tracker_connected(now, conn, &mut self.shared);
-                }
+                self.with(id, |torrent, shared| {
+                    torrent.tracker_connected(now, conn, shared)
+                });
             }
             Owner::Peer(_) | Owner::Nobody => {}
         }
@@ -59,9 +59,9 @@ impl Engine {
             Owner::Opening(..) => self.opening_received(now, conn, data),
             Owner::Peer(id) => self.peer_received(now, conn, id, data),
             Owner::Tracker(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.tracker_received(now, conn, data, &mut self.shared);
-                }
+                self.with(id, |torrent, shared| {
+                    torrent.tracker_received(now, conn, data, shared)
+                });
             }
             Owner::Nobody => {}
         }
@@ -169,14 +169,14 @@ impl Engine {
         match entry.owner {
             Owner::Opening(..) => self.abandon_opening(now, conn),
             Owner::Peer(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.drop_peer(now, conn, Parting::Worked, &mut self.shared);
-                }
+                self.with(id, |torrent, shared| {
+                    torrent.drop_peer(now, conn, Parting::Worked, shared)
+                });
             }
             Owner::Tracker(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.tracker_ended(now, conn, reason, &mut self.shared);
-                }
+                self.with(id, |torrent, shared| {
+                    torrent.tracker_ended(now, conn, reason, shared)
+                });
             }
             Owner::Nobody => {}
         }
@@ -201,9 +201,9 @@ impl Engine {
         match entry.owner {
             Owner::Opening(..) => self.abandon_opening(now, conn),
             Owner::Peer(id) => {
-                if let Some(torrent) = self.torrents.get_mut(&id) {
-                    torrent.peer_deadline(now, conn, &mut self.shared);
-                }
+                self.with(id, |torrent, shared| {
+                    torrent.peer_deadline(now, conn, shared)
+                });
             }
             Owner::Tracker(_) | Owner::Nobody => {}
         }
