@@ -209,23 +209,11 @@ impl Chaos {
             self.world.run_for(Duration::from_micros(pause));
             self.budgets_are_kept();
         }
-        self.heal();
-        if std::env::var("CHAOS_DUMP").is_ok() {
-            self.world.run_for(LONG);
-            for host in 0..self.world.hosts.len() {
-                let now = self.world.now();
-                let wakes = self.world.hosts[host].engine_wakes_at();
-                let bytes = self.world.hosts[host].engine.machine().slab_bytes();
-                println!("host {host} slabs {bytes} wakes {wakes} now {now}");
-                for work in &self.works {
-                    let engine = self.world.hosts[host].engine.machine();
-                    println!("{:?}", engine.stats(now, work.id));
-                    println!("{:?}", engine.peers(now, work.id));
-                }
-                let events = &self.world.hosts[host].events;
-                println!("{:?}", &events[events.len().saturating_sub(12)..]);
-            }
+        // Some are told to stop in the midst of it.
+        if self.rng.below(4) == 0 {
+            return self.shut_down();
         }
+        self.heal();
         let hosts = self.world.hosts.len();
         let ids: Vec<TorrentId> = self.works.iter().map(|work| work.id).collect();
         self.world.run_until(LONG, |world| {
@@ -245,6 +233,11 @@ impl Chaos {
             }
         }
         self.nobody_honest_is_banned();
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        let hosts = self.world.hosts.len();
         (0..hosts).for_each(|host| self.world.command(host, Command::ShutDown));
         self.world.run_until(LONG, |world| {
             let mut engines = world.hosts.iter_mut().map(|host| host.engine.machine());
@@ -431,7 +424,7 @@ fn run(seeds: std::ops::Range<u8>) {
 fn a_swarm_survives_trouble() {
     match std::env::var("CHAOS_SEED") {
         Ok(seed) => run_one(&seed),
-        Err(_) => run(0..60),
+        Err(_) => run(0..150),
     }
 }
 
