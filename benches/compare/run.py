@@ -48,7 +48,8 @@ def measure(folder, program, size, rounds):
     source = folder / "seed" / "data.bin"
     torrent = folder / "data.torrent"
     write(source, size)
-    subprocess.run([program, "create", str(source), "-o", str(torrent), "-q"], check=True)
+    create = [program, "create", str(source), "-o", str(torrent)]
+    subprocess.run(create, check=True, stdout=subprocess.DEVNULL)
     with seed(torrent, source.parent, folder / "seed.log") as address:
         contenders = {
             "ripcurrent": lambda into: ours(program, torrent, into, address),
