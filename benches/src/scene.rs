@@ -293,6 +293,7 @@ fn at_once(disk: Disk) -> DiskDone {
         Disk::Read { op, slab, .. } => DiskDone::Read { op, slab, result },
         Disk::Write { op, slab, .. } => DiskDone::Written { op, slab, result },
         Disk::Sync { op, .. } => DiskDone::Synced { op, result },
+        Disk::Delete { op, .. } => DiskDone::Deleted { op, result: Ok(()) },
         Disk::Close { op, .. } => DiskDone::Closed { op },
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ripcurrent_proto::api::{Event, Mode, TorrentStats};
-use ripcurrent_proto::base::io::IoError;
 
 use crate::escape::Escaped;
 use crate::say::{self, Level};
@@ -67,10 +66,6 @@ impl News {
                 Level::Verbose,
                 format!("{name}: piece {piece} failed its hash and is fetched again"),
             ),
-            Event::NameFailed { host, error } => (
-                Level::Normal,
-                format!("the name {} has no address: {}", Escaped(host), why(*error)),
-            ),
             // Said by the command itself, which knows what it means for its end.
             Event::Added { .. }
             | Event::Refused { .. }
@@ -101,10 +96,6 @@ impl News {
             }
         }
     }
-}
-
-fn why(error: IoError) -> String {
-    error.kind.to_string()
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ impl Status {
                 Status::new(stats.bytes_had, stats.bytes_wanted, downloading(stats))
             }
             Phase::Seeding => Status::new(stats.bytes_had, stats.bytes_wanted, seeding(stats)),
+            Phase::Paused => Status::new(stats.bytes_had, stats.bytes_wanted, "paused".into()),
             Phase::Failed => Status::new(
                 stats.bytes_had,
                 stats.bytes_wanted,

@@ -148,7 +148,7 @@ impl Net {
         }
         if level > Level::Normal {
             let config = with_room_for(self.config.clone(), torrent);
-            say::line(Memory::of(&config, torrent.layout().pieces()));
+            say::line(Memory::of(&config, torrent.layout()));
         }
     }
 }
@@ -334,10 +334,7 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
             Event::Corrupt { .. } => self.figures.corrupt += 1,
             Event::Banned { .. } => self.figures.banned += 1,
             Event::ShutDown => self.shut_down = true,
-            Event::Added { .. }
-            | Event::Announced { .. }
-            | Event::NameFailed { .. }
-            | Event::Removed { .. } => {}
+            Event::Added { .. } | Event::Announced { .. } | Event::Removed { .. } => {}
         }
     }
 

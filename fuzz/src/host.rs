@@ -169,6 +169,9 @@ impl Host {
                 Input::Disk(DiskDone::Written { op, slab, result })
             }
             Output::Disk(Disk::Sync { op, .. }) => Input::Disk(DiskDone::Synced { op, result }),
+            Output::Disk(Disk::Delete { op, .. }) => {
+                Input::Disk(DiskDone::Deleted { op, result: Ok(()) })
+            }
             Output::Disk(Disk::Close { op, .. }) => Input::Disk(DiskDone::Closed { op }),
             Output::Hash { op, slab } => {
                 let digest = Sha1::digest(slab.as_slice()).into();

@@ -209,6 +209,7 @@ impl Blocking {
             }
             // A real host keeps files open and syncs them; see `ripcurrent-runtime-uring`.
             Disk::Sync { op, .. } => DiskDone::Synced { op, result: Ok(()) },
+            Disk::Delete { op, .. } => DiskDone::Deleted { op, result: Ok(()) },
             Disk::Close { op, .. } => DiskDone::Closed { op },
         }
     }

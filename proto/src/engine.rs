@@ -18,9 +18,10 @@ pub use crate::api::{
 
 pub use crate::torrent::memory::MemoryCeiling;
 
-use crate::api::{Add, PeerStats, Refusal, TorrentStats};
+use crate::api::{Add, Data, FileStats, PeerStats, Refusal, TorrentStats};
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;
+use crate::base::slab::PAGE;
 use crate::base::time::Instant;
 use crate::torrent::Torrent;
 use crate::torrent::shared::{OPENING_LIMIT, Owner, Shared, Timer};
@@ -59,18 +60,25 @@ impl Engine {
     }
 
     /// A torrent, seen from outside; `None` if there is no such torrent.
-    pub fn stats(&mut self, now: Instant, torrent: TorrentId) -> Option<TorrentStats> {
+    #[must_use]
+    pub fn stats(&self, now: Instant, torrent: TorrentId) -> Option<TorrentStats> {
         self.torrents
-            .get_mut(&torrent)
+            .get(&torrent)
             .map(|torrent| torrent.stats(now))
     }
 
     /// The connected peers of a torrent, in a stable order.
-    pub fn peers(&mut self, now: Instant, torrent: TorrentId) -> Vec<PeerStats> {
+    pub fn peers(&self, now: Instant, torrent: TorrentId) -> impl Iterator<Item = PeerStats<'_>> {
+        let torrent = self.torrents.get(&torrent).into_iter();
+        torrent.flat_map(move |torrent| torrent.peer_stats(now))
+    }
+
+    /// The files of a torrent, padding included, in the order of the torrent file.
+    pub fn files(&self, torrent: TorrentId) -> impl Iterator<Item = FileStats<'_>> {
         self.torrents
-            .get_mut(&torrent)
-            .map(|torrent| torrent.peer_stats(now))
-            .unwrap_or_default()
+            .get(&torrent)
+            .into_iter()
+            .flat_map(Torrent::file_stats)
     }
 
     /// Our peer id (BEP 20).
@@ -104,26 +112,46 @@ impl Engine {
                     torrent.add_peer(now, addr, shared)
                 });
             }
-            Command::Remove { torrent } => self.remove(now, torrent),
-            Command::ShutDown => {
-                self.shutting_down = true;
-                let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
-                all.into_iter()
-                    .for_each(|torrent| self.remove(now, torrent));
-                let conns: Vec<ConnId> =
-                    self.shared.conns.iter().map(|(id, _)| ConnId(id)).collect();
-                conns
-                    .into_iter()
-                    .for_each(|conn| self.abandon_opening(now, conn));
+            Command::Remove { torrent, data } => self.remove(now, torrent, data),
+            Command::Pause { torrent } => {
+                self.with(torrent, |torrent, shared| torrent.pause(now, shared));
+                self.abandon_openings_of(now, torrent);
             }
+            Command::Resume { torrent } => {
+                self.with(torrent, |torrent, shared| torrent.resume(now, shared));
+            }
+            Command::Recheck { torrent } => {
+                self.with(torrent, |torrent, shared| torrent.recheck(now, shared));
+                self.abandon_openings_of(now, torrent);
+            }
+            Command::Reannounce { torrent } => {
+                self.with(torrent, |torrent, shared| torrent.reannounce(now, shared));
+            }
+            Command::SetLimits { down, up } => self.shared.set_limits(now, down, up),
+            Command::ShutDown => self.shut_down_all(now),
         }
     }
 
-    /// Has a torrent do something, if it is there.
-    fn with(&mut self, id: TorrentId, act: impl FnOnce(&mut Torrent, &mut Shared)) {
-        if let Some(torrent) = self.torrents.get_mut(&id) {
-            act(torrent, &mut self.shared);
+    /// Has `act` done by a torrent, if it is there.
+    fn with<R>(
+        &mut self,
+        id: TorrentId,
+        act: impl FnOnce(&mut Torrent, &mut Shared) -> R,
+    ) -> Option<R> {
+        let torrent = self.torrents.get_mut(&id)?;
+        Some(act(torrent, &mut self.shared))
+    }
+
+    fn shut_down_all(&mut self, now: Instant) {
+        self.shutting_down = true;
+        let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
+        for torrent in all {
+            self.remove(now, torrent, Data::Keep);
         }
+        let conns: Vec<ConnId> = self.shared.conns.iter().map(|(id, _)| ConnId(id)).collect();
+        conns
+            .into_iter()
+            .for_each(|conn| self.abandon_opening(now, conn));
     }
 
     fn add(&mut self, now: Instant, add: Add) -> Result<(), Refusal> {
@@ -137,7 +165,7 @@ impl Engine {
         let piece_length = u64::from(add.torrent.layout().piece_length());
         let budget = self.shared.config.memory_budget;
         // Downloads have three quarters of the budget, and one piece must fill while one is written.
-        if 2 * piece_length > budget as u64 / 4 * 3 {
+        if 2 * (piece_length + PAGE as u64) > budget as u64 / 4 * 3 {
             return Err(Refusal::PieceTooLarge {
                 piece_length,
                 budget,
@@ -151,19 +179,24 @@ impl Engine {
         Ok(())
     }
 
-    fn remove(&mut self, now: Instant, id: TorrentId) {
-        let Some(torrent) = self.torrents.get_mut(&id) else {
-            return;
-        };
-        torrent.leave(now, &mut self.shared);
-        self.leaving.insert(id);
-        let opening = self
+    fn remove(&mut self, now: Instant, id: TorrentId, data: Data) {
+        if self
+            .with(id, |torrent, shared| torrent.leave(now, data, shared))
+            .is_some()
+        {
+            self.leaving.insert(id);
+            self.abandon_openings_of(now, id);
+        }
+    }
+
+    fn abandon_openings_of(&mut self, now: Instant, id: TorrentId) {
+        let conns = self
             .shared
             .conns
             .iter()
             .filter(|(_, conn)| conn.torrent == Some(id));
-        let opening: Vec<ConnId> = opening.map(|(conn, _)| ConnId(conn)).collect();
-        opening
+        let conns: Vec<ConnId> = conns.map(|(conn, _)| ConnId(conn)).collect();
+        conns
             .into_iter()
             .for_each(|conn| self.abandon_opening(now, conn));
     }
@@ -181,9 +214,8 @@ impl Engine {
         while self.shared.may_dial()
             && let Some(id) = self.shared.to_dial.pop_front()
         {
-            if let Some(torrent) = self.torrents.get_mut(&id)
-                && torrent.dial_next(now, &mut self.shared)
-            {
+            let dialled = self.with(id, |torrent, shared| torrent.dial_next(now, shared));
+            if dialled == Some(true) {
                 self.shared.to_dial.push_back(id);
             }
         }
@@ -250,10 +282,9 @@ impl Engine {
     }
 
     fn timer(&mut self, now: Instant, timer: Timer) {
-        let shared = &mut self.shared;
         match timer {
-            Timer::DownLimit => shared.down_limit_passed(now),
-            Timer::UpLimit => shared.up_limit_passed(),
+            Timer::DownLimit => self.shared.down_limit_passed(now),
+            Timer::UpLimit => self.shared.up_limit_passed(),
             Timer::Conn(conn) => self.conn_deadline(now, conn),
             Timer::Choke(id) => {
                 self.with(id, |torrent, shared| torrent.choke_round(now, shared));

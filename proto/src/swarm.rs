@@ -14,7 +14,7 @@ pub const BOOK_MAX: usize = 2000;
 pub const BANS_MAX: usize = 10_000;
 
 /// The pause after the first failure; it doubles with each further one.
-const BACKOFF_FIRST: Duration = Duration::from_secs(10);
+const BACKOFF_FIRST: Duration = Duration::from_secs(3);
 /// The longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(1800);
 /// The pause after a connection that worked and ended.
@@ -22,7 +22,7 @@ const REDIAL_AFTER: Duration = Duration::from_secs(10);
 /// The pause after a second connection to a peer was given up: the first one may end soon.
 const TWIN_PAUSE: Duration = Duration::from_secs(120);
 /// After so many failures in a row an address is forgotten.
-const FAILURES_MAX: u32 = 6;
+const FAILURES_MAX: u32 = 8;
 /// How many breaches of the protocol ban a host.
 const STRIKES_MAX: u32 = 3;
 
@@ -230,7 +230,7 @@ mod tests {
             assert_eq!(swarm.next(now), None, "busy");
             swarm.parted(now, dialled, Parting::Failed);
         }
-        assert_eq!(pauses, [0, 10, 20, 40, 80, 160]);
+        assert_eq!(pauses, [0, 3, 6, 12, 24, 48, 96, 192]);
         assert!(swarm.is_empty());
     }
 

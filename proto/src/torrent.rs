@@ -1,7 +1,7 @@
 //! Floor 3: one torrent. Composes the machines of floor 2 and decides what they do together.
 //!
 //! Split by direction: [`check`] hashes what is there, [`download`] fetches, [`upload`] serves,
-//! [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
+//! [`control`] obeys people, [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
 //! [`leave`] ends it all in good order; [`memory`] adds up what it may take.
 //!
 //! A piece is in one of these states, told by who holds it:
@@ -11,6 +11,7 @@
 //! - *missing*: none of these.
 
 mod check;
+mod control;
 mod discovery;
 mod download;
 mod gate;
@@ -29,7 +30,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::api::{
-    Access, Add, Disk, DiskError, Event, Mode, Output, PeerStats, Phase, TorrentStats,
+    Access, Add, Disk, DiskError, Event, FileStats, Mode, Output, PeerStats, Phase, TorrentStats,
 };
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
@@ -37,7 +38,7 @@ use crate::base::rate::Meter;
 use crate::base::time::Instant;
 use crate::choke::Choker;
 use crate::meta;
-use crate::meta::layout::{Layout, PieceIndex};
+use crate::meta::layout::{FileIndex, Layout, PieceIndex};
 use crate::peer::Peer;
 use crate::picker::{Counted, Picker};
 use crate::store::assembly::{Assembly, Writer};
@@ -71,10 +72,14 @@ pub(crate) struct Torrent {
     mode: Mode,
     trust: bool,
     phase: Phase,
+    /// Peers are not spoken to until people say so.
+    paused: bool,
     /// The storage was opened and not closed.
     storage_open: bool,
     /// Something was written since the last sync.
     unsynced: bool,
+    /// The files are to be deleted in the end.
+    delete: bool,
     /// `Completed` was told.
     completed: bool,
     wanted: Bitfield,
@@ -141,8 +146,10 @@ impl Torrent {
             mode: add.mode,
             trust: add.check == crate::api::Check::Trust,
             phase: Phase::Opening,
+            paused: false,
             storage_open: true,
             unsynced: false,
+            delete: false,
             completed: false,
             wanted,
             have: Bitfield::new(pieces),
@@ -198,27 +205,39 @@ impl Torrent {
 
     /// Whether peers are spoken to.
     fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Downloading | Phase::Seeding)
+        !self.paused && matches!(self.phase, Phase::Downloading | Phase::Seeding)
+    }
+
+    /// What it is doing, as people see it.
+    fn visible_phase(&self) -> Phase {
+        match self.phase {
+            Phase::Downloading | Phase::Seeding if self.paused => Phase::Paused,
+            phase => phase,
+        }
     }
 
     /// The disk refused: stands still, and says why.
     fn fail(&mut self, now: Instant, action: &'static str, error: DiskError, shared: &mut Shared) {
-        let torrent = self.id;
-        shared.tell(Event::DiskFailed {
-            torrent,
-            action,
-            error,
-        });
+        self.tell_disk_failed(action, error, shared);
         if self.phase != Phase::Leaving {
             self.phase = Phase::Failed;
             self.stand_still(now, shared);
         }
     }
 
+    fn tell_disk_failed(&self, action: &'static str, error: DiskError, shared: &mut Shared) {
+        let torrent = self.id;
+        shared.tell(Event::DiskFailed {
+            torrent,
+            action,
+            error,
+        });
+    }
+
     /// The torrent, seen from outside.
-    pub(crate) fn stats(&mut self, now: Instant) -> TorrentStats {
+    pub(crate) fn stats(&self, now: Instant) -> TorrentStats {
         TorrentStats {
-            phase: self.phase,
+            phase: self.visible_phase(),
             pieces: self.layout.pieces(),
             pieces_had: self.have.count() as u32,
             pieces_missing: self.picker.missing_wanted(),
@@ -238,17 +257,45 @@ impl Torrent {
     }
 
     /// Its connected peers, seen from outside.
-    pub(crate) fn peer_stats(&mut self, now: Instant) -> Vec<PeerStats> {
-        let sessions = self.peers.values_mut().map(|session| &mut session.peer);
-        sessions
-            .map(|peer| PeerStats {
-                addr: peer.addr,
-                client: peer.client.clone(),
-                down_rate: peer.down.rate(now),
-                up_rate: peer.up.rate(now),
-                pieces: peer.have.count(),
-            })
-            .collect()
+    pub(crate) fn peer_stats(&self, now: Instant) -> impl Iterator<Item = PeerStats<'_>> {
+        self.sessions().map(move |peer| PeerStats {
+            addr: peer.addr,
+            client: &peer.client,
+            down_rate: peer.down.rate(now),
+            up_rate: peer.up.rate(now),
+            pieces: peer.have.count(),
+            chokes_us: peer.chokes_us,
+            wants_us: peer.wants_us,
+            choked: peer.choked,
+            wanted: peer.wanted,
+            snubbed: peer.snubbed,
+            incoming: peer.incoming,
+        })
+    }
+
+    /// Its files, seen from outside.
+    pub(crate) fn file_stats(&self) -> impl Iterator<Item = FileStats<'_>> {
+        let files = self.layout.files().iter().zip((0..).map(FileIndex));
+        files.map(|(entry, index)| FileStats {
+            index,
+            entry,
+            bytes_had: self.bytes_had_of(index),
+        })
+    }
+
+    fn bytes_had_of(&self, file: FileIndex) -> u64 {
+        let entry = &self.layout.files()[file.at()];
+        let had = self
+            .layout
+            .pieces_of(file)
+            .map(PieceIndex)
+            .filter(|piece| self.have.contains(piece.at()));
+        let overlap = had.map(|piece| {
+            let start = u64::from(piece.0) * u64::from(self.layout.piece_length());
+            let end = start + u64::from(self.layout.piece_len(piece));
+            end.min(entry.offset + entry.len) - start.max(entry.offset)
+        });
+        overlap.sum()
     }
 
     /// The bytes of the pieces that are in both sets.

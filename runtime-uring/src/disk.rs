@@ -124,6 +124,16 @@ impl Desk {
                     result: storage.sync(files),
                 });
             }
+            Disk::Delete { op, storage } => {
+                if !self.storages.contains_key(&storage) {
+                    let result = Err(UNKNOWN);
+                    return Some(DiskDone::Deleted { op, result });
+                }
+                self.give(storage, move |storage, files| DiskDone::Deleted {
+                    op,
+                    result: storage.delete(files),
+                });
+            }
             Disk::Close { op, storage } => {
                 let Some(entry) = self.storages.get_mut(&storage) else {
                     return Some(DiskDone::Closed { op });

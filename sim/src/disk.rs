@@ -84,6 +84,24 @@ impl Tree {
         }
     }
 
+    /// Removes the file at `path`, if there is one, and the folders that this leaves empty.
+    fn remove(&mut self, path: &str) {
+        if !matches!(self.0.get(path), Some(Node::File(_))) {
+            return;
+        }
+        self.0.remove(path);
+        let mut left = path;
+        while let Some((folder, _)) = left.rsplit_once('/') {
+            let inside = format!("{folder}/");
+            let next = self.0.range(inside.clone()..).next();
+            if next.is_some_and(|(path, _)| path.starts_with(&inside)) {
+                return;
+            }
+            self.0.remove(folder);
+            left = folder;
+        }
+    }
+
     /// The file at `path`, made with `len` zeros if it is not there.
     fn file_or_new(&mut self, path: &str, len: usize) -> Result<&mut Vec<u8>, IoErrorKind> {
         if !self.0.contains_key(path) {
@@ -200,6 +218,11 @@ impl Disk {
                 let result = self.storage(storage).map(|_| ());
                 DiskDone::Synced { op, result }
             }
+            api::Disk::Delete { op, storage } => {
+                let result = self.storage(storage);
+                let result = result.map(|storage| storage.delete(&mut self.files.lock()));
+                DiskDone::Deleted { op, result }
+            }
             api::Disk::Close { op, storage } => {
                 self.storages.remove(&storage);
                 DiskDone::Closed { op }
@@ -231,6 +254,12 @@ impl Storage {
             }
         }
         Ok(lengths)
+    }
+
+    fn delete(&self, files: &mut Tree) {
+        for entry in self.layout.files() {
+            files.remove(&path_of(&self.root, entry));
+        }
     }
 
     fn read(&self, files: &Tree, into: &mut [u8], spans: &[FileSpan]) -> Result<(), DiskError> {

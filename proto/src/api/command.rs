@@ -4,12 +4,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU64;
 
 use super::intent::DiskError;
 use crate::base::bits::Bitfield;
 use crate::base::id::TorrentId;
-use crate::base::io::IoError;
 use crate::meta::Torrent;
+use crate::meta::layout::{FileEntry, FileIndex};
 
 /// What somebody wants done.
 #[derive(Debug)]
@@ -27,9 +28,49 @@ pub enum Command {
     Remove {
         /// The torrent.
         torrent: TorrentId,
+        /// What becomes of its files.
+        data: Data,
+    },
+    /// Leave all peers of a torrent and meet no new ones, until [`Command::Resume`]. What is being
+    /// checked or written goes on; blocks of unfinished pieces are given up.
+    Pause {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// Meet peers again.
+    Resume {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// Leave all peers, hash everything that is there anew, and go on from what is right; answered
+    /// by [`Event::Checked`]. Also the way on after the disk refused.
+    Recheck {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// Ask the trackers of a torrent for peers as soon as they allow.
+    Reannounce {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// Change the limits on all peers together, in bytes per second; `None` for no limit.
+    SetLimits {
+        /// What is received.
+        down: Option<NonZeroU64>,
+        /// Blocks that are sent.
+        up: Option<NonZeroU64>,
     },
     /// Leave all torrents in good order and close everything; answered by [`Event::ShutDown`].
     ShutDown,
+}
+
+/// What becomes of the files of a torrent that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// They stay.
+    Keep,
+    /// They are deleted, and folders that this leaves empty with them.
+    Delete,
 }
 
 /// A torrent to take up and how.
@@ -134,13 +175,6 @@ pub enum Event {
         /// Why not.
         error: DiskError,
     },
-    /// A name could not be resolved.
-    NameFailed {
-        /// The name.
-        host: String,
-        /// Why.
-        error: IoError,
-    },
     /// A torrent is gone: all of its connections, files and operations are over.
     Removed {
         /// The torrent.
@@ -221,6 +255,8 @@ pub enum Phase {
     Downloading,
     /// Serving, with nothing wanted missing.
     Seeding,
+    /// Standing still until it is resumed.
+    Paused,
     /// Standing still after the disk refused.
     Failed,
     /// Leaving.
@@ -228,18 +264,41 @@ pub enum Phase {
 }
 
 /// One connected peer, seen from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerStats {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStats<'a> {
     /// Its address.
     pub addr: SocketAddr,
     /// Its name for itself, or its peer id.
-    pub client: String,
+    pub client: &'a str,
     /// Bytes of blocks received per second.
     pub down_rate: u64,
     /// Bytes of blocks sent per second.
     pub up_rate: u64,
     /// Pieces it has.
     pub pieces: usize,
+    /// It chokes us.
+    pub chokes_us: bool,
+    /// It wants something from us.
+    pub wants_us: bool,
+    /// We choke it.
+    pub choked: bool,
+    /// We want something from it.
+    pub wanted: bool,
+    /// It owes us blocks and does not send them.
+    pub snubbed: bool,
+    /// Whether it connected to us.
+    pub incoming: bool,
+}
+
+/// One file of a torrent, seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStats<'a> {
+    /// Its index.
+    pub index: FileIndex,
+    /// What the torrent says of it.
+    pub entry: &'a FileEntry,
+    /// Bytes of it that are verified and written.
+    pub bytes_had: u64,
 }
 
 impl Command {
@@ -268,8 +327,22 @@ impl Command {
                 }
                 out.extend_from_slice(&addr.port().to_le_bytes());
             }
-            Command::Remove { torrent } => number(3, torrent.0),
+            Command::Remove { torrent, data } => {
+                number(3, torrent.0);
+                out.push(*data as u8);
+            }
             Command::ShutDown => out.push(4),
+            Command::Pause { torrent } => number(5, torrent.0),
+            Command::Resume { torrent } => number(6, torrent.0),
+            Command::Recheck { torrent } => number(7, torrent.0),
+            Command::Reannounce { torrent } => number(8, torrent.0),
+            Command::SetLimits { down, up } => {
+                out.push(9);
+                for limit in [down, up] {
+                    let limit = limit.map_or(0, NonZeroU64::get);
+                    out.extend_from_slice(&limit.to_le_bytes());
+                }
+            }
         }
     }
 }

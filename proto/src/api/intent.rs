@@ -288,6 +288,14 @@ pub enum Disk {
         /// The storage.
         storage: StorageId,
     },
+    /// Remove the files of the storage, and folders that this leaves empty. What is not there counts
+    /// as removed. No other operation of the storage is in flight.
+    Delete {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+    },
     /// Forget the storage, after its operations in flight; its name is then free.
     Close {
         /// The operation.
@@ -330,6 +338,13 @@ pub enum DiskDone {
         /// The operation.
         op: OpId,
         /// Whether all is durable.
+        result: Result<(), DiskError>,
+    },
+    /// A `Delete` completed.
+    Deleted {
+        /// The operation.
+        op: OpId,
+        /// Whether nothing is left; otherwise the first file that could not be removed.
         result: Result<(), DiskError>,
     },
     /// A `Close` completed: no file of the storage is open any more.

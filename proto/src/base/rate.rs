@@ -25,13 +25,18 @@ impl Meter {
     }
 
     /// The rate in bytes per second.
-    pub fn rate(&mut self, now: Instant) -> u64 {
-        self.advance(now);
+    #[must_use]
+    pub fn rate(&self, now: Instant) -> u64 {
         let Some(first) = self.first else { return 0 };
         let second = SLOT.as_micros() as u64;
-        let window_start = self.current.saturating_sub(SLOTS as u64 - 1).max(first) * second;
-        let window = now.as_micros().saturating_sub(window_start).max(second);
-        let sum: u64 = self.slots.iter().sum();
+        let current = (now.as_micros() / second).max(self.current);
+        let oldest = current.saturating_sub(SLOTS as u64 - 1);
+        let counted = oldest.max(self.current.saturating_sub(SLOTS as u64 - 1))..=self.current;
+        let sum: u64 = counted.map(|slot| self.slots[slot as usize % SLOTS]).sum();
+        let window = now
+            .as_micros()
+            .saturating_sub(oldest.max(first) * second)
+            .max(second);
         (u128::from(sum) * u128::from(second) / u128::from(window)) as u64
     }
 

@@ -95,7 +95,8 @@ pub enum Purpose {
     Upload,
 }
 
-/// All slabs of an engine. Their sizes add up to at most the budget, lent and spare together.
+/// All slabs of an engine. What they take adds up to at most the budget, lent and spare together;
+/// each takes its capacity and a page.
 ///
 /// Invariant: `lent_download + lent_upload + spare <= budget`, and
 /// `lent_download <= budget - upload_share`.
@@ -128,16 +129,17 @@ impl SlabPool {
     #[must_use]
     pub fn can_take(&self, capacity: usize, purpose: Purpose) -> bool {
         let fits = purpose == Purpose::Upload || self.fits_share(capacity, purpose);
-        fits && self.lent_bytes() + capacity <= self.budget
+        fits && self.lent_bytes() + cost(capacity) <= self.budget
     }
 
-    /// Whether the share of `purpose` has `capacity` bytes left, whatever is lent for the other.
-    /// Uploads may go beyond theirs.
+    /// Whether the share of `purpose` has room for `capacity` bytes, whatever is lent for the
+    /// other. Uploads may go beyond theirs.
     #[must_use]
     pub fn fits_share(&self, capacity: usize, purpose: Purpose) -> bool {
+        let taken = cost(capacity);
         match purpose {
-            Purpose::Download => self.lent_download + capacity <= self.budget - self.upload_share,
-            Purpose::Upload => self.lent_upload + capacity <= self.upload_share,
+            Purpose::Download => self.lent_download + taken <= self.budget - self.upload_share,
+            Purpose::Upload => self.lent_upload + taken <= self.upload_share,
         }
     }
 
@@ -148,7 +150,7 @@ impl SlabPool {
         }
         let slab = match self.spare.get_mut(&capacity).and_then(Vec::pop) {
             Some(mut slab) => {
-                self.spare_bytes -= capacity;
+                self.spare_bytes -= cost(capacity);
                 slab.set_len(0);
                 slab
             }
@@ -157,7 +159,7 @@ impl SlabPool {
                 Slab::new(capacity)
             }
         };
-        *self.lent(purpose) += capacity;
+        *self.lent(purpose) += cost(capacity);
         Some(slab)
     }
 
@@ -166,9 +168,9 @@ impl SlabPool {
         let capacity = slab.capacity();
         let lent = self.lent(purpose);
         *lent = lent
-            .checked_sub(capacity)
+            .checked_sub(cost(capacity))
             .expect("a slab is given back once, for what it was lent");
-        self.spare_bytes += capacity;
+        self.spare_bytes += cost(capacity);
         self.spare.entry(capacity).or_default().push(slab);
     }
 
@@ -184,7 +186,7 @@ impl SlabPool {
         self.budget
     }
 
-    /// Bytes lent out now.
+    /// Bytes lent out now, the page of each slab included.
     #[must_use]
     pub fn lent_bytes(&self) -> usize {
         self.lent_download + self.lent_upload
@@ -200,18 +202,23 @@ impl SlabPool {
     /// Frees spare slabs of other sizes until `capacity` more bytes fit the budget.
     fn make_room(&mut self, capacity: usize) {
         let lent = self.lent_download + self.lent_upload;
-        while lent + self.spare_bytes + capacity > self.budget {
+        while lent + self.spare_bytes + cost(capacity) > self.budget {
             let Some(mut largest) = self.spare.last_entry() else {
                 return;
             };
             if largest.get_mut().pop().is_some() {
-                self.spare_bytes -= *largest.key();
+                self.spare_bytes -= cost(*largest.key());
             }
             if largest.get().is_empty() {
                 largest.remove();
             }
         }
     }
+}
+
+/// What a slab takes of the budget, in bytes.
+const fn cost(capacity: usize) -> usize {
+    capacity + PAGE
 }
 
 #[cfg(test)]
@@ -238,7 +245,7 @@ mod tests {
         for slab in downloads {
             pool.give(slab, Purpose::Download);
         }
-        let large = pool.take(80 << 10, Purpose::Download).unwrap();
+        let large = pool.take(72 << 10, Purpose::Download).unwrap();
         assert!(pool.spare_bytes + pool.lent_bytes() <= pool.budget());
         assert!(pool.take(16 << 10, Purpose::Upload).is_none());
         pool.give(large, Purpose::Download);

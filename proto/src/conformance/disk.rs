@@ -65,6 +65,13 @@ pub(super) const CASES: &[Case] = &[
         dialler: |env, stage| Box::pin(reading_creates_nothing(env, stage)),
     },
     Case {
+        name: "deleting_spares_what_is_others",
+        proves: "Delete removes the files and the folders left empty, nothing else, and may find nothing.",
+        needs: &[Need::Files],
+        listener: None,
+        dialler: |env, stage| Box::pin(deleting_spares_what_is_others(env, stage)),
+    },
+    Case {
         name: "what_is_missing_is_named",
         proves: "Reading a file that is not there, or ends early, is an error that names it.",
         needs: &[Need::Files],
@@ -261,6 +268,38 @@ async fn empty_files_are_made(env: Env, stage: Stage) -> Verdict {
         })?;
     }
     Ok(())
+}
+
+async fn deleting_spares_what_is_others(env: Env, stage: Stage) -> Verdict {
+    let layout = layout(&[
+        ("t/a", 4),
+        ("t/sub/b", 4),
+        ("t/shared/c", 4),
+        ("t/never/d", 4),
+    ])?;
+    granted(stage.open(STORAGE, &env.root, &layout, SPARSE).await?)?;
+    for file in 0..3 {
+        granted(stage.write(STORAGE, b"ours", span(file, 0, 4)).await?)?;
+    }
+    let outside = files(&env)?;
+    outside.put(&under(&env, "t/shared/theirs"), b"theirs");
+    for _ in 0..2 {
+        granted(stage.delete(STORAGE).await?)?;
+    }
+    for path in ["t/a", "t/sub/b", "t/shared/c"] {
+        let found = outside.read(&under(&env, path));
+        ensure(found.is_none(), || format!("{path} is still there"))?;
+    }
+    let theirs = outside.read(&under(&env, "t/shared/theirs"));
+    ensure(theirs.as_deref() == Some(b"theirs"), || {
+        format!("{theirs:?}")
+    })?;
+    // A file may be where an empty folder was only if the folder is gone.
+    outside.put(&under(&env, "t/sub"), b"free");
+    let free = outside.read(&under(&env, "t/sub"));
+    ensure(free.as_deref() == Some(b"free"), || {
+        "an empty folder is left".into()
+    })
 }
 
 async fn reading_creates_nothing(env: Env, stage: Stage) -> Verdict {

@@ -53,6 +53,7 @@ enum Kind {
     Read,
     Write,
     Sync,
+    Delete,
     Close,
     Hash,
     Resolve,
@@ -214,6 +215,7 @@ impl Ledger {
             DiskDone::Read { op, slab, .. } => (*op, Kind::Read, Some(slab.capacity())),
             DiskDone::Written { op, slab, .. } => (*op, Kind::Write, Some(slab.capacity())),
             DiskDone::Synced { op, .. } => (*op, Kind::Sync, None),
+            DiskDone::Deleted { op, .. } => (*op, Kind::Delete, None),
             DiskDone::Closed { op } => (*op, Kind::Close, None),
         };
         self.answered(op, kind, capacity, Answer::Disk(done))
@@ -314,6 +316,7 @@ fn describe(output: &Output) -> (Kind, Option<usize>) {
         Output::Disk(Disk::Open { .. }) => (Kind::Open, None),
         Output::Disk(Disk::Read { slab, .. }) => (Kind::Read, Some(slab.capacity())),
         Output::Disk(Disk::Write { slab, .. }) => (Kind::Write, Some(slab.capacity())),
+        Output::Disk(Disk::Delete { .. }) => (Kind::Delete, None),
         Output::Disk(Disk::Close { .. }) => (Kind::Close, None),
         Output::Hash { slab, .. } => (Kind::Hash, Some(slab.capacity())),
         Output::Resolve { .. } => (Kind::Resolve, None),

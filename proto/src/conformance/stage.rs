@@ -451,6 +451,17 @@ impl Stage {
         }
     }
 
+    /// Deletes the files of a storage.
+    pub(super) async fn delete(
+        &self,
+        storage: StorageId,
+    ) -> Result<Result<(), DiskError>, Failure> {
+        match self.disk(|op| Disk::Delete { op, storage }).await? {
+            DiskDone::Deleted { result, .. } => Ok(result),
+            other => Err(unfit(&other)),
+        }
+    }
+
     /// Forgets a storage.
     pub(super) async fn close_storage(&self, storage: StorageId) -> Verdict {
         match self.disk(|op| Disk::Close { op, storage }).await? {

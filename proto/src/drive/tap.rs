@@ -229,6 +229,10 @@ impl Trace {
                 self.disk_result(*result);
             }
             DiskDone::Closed { op } => self.op(24, *op),
+            DiskDone::Deleted { op, result } => {
+                self.op(25, *op);
+                self.disk_result(*result);
+            }
         }
     }
 
@@ -311,6 +315,10 @@ impl Trace {
             }
             Disk::Sync { op, storage } => {
                 self.op(63, *op);
+                self.number(u64::from(storage.0));
+            }
+            Disk::Delete { op, storage } => {
+                self.op(65, *op);
                 self.number(u64::from(storage.0));
             }
             Disk::Close { op, storage } => {

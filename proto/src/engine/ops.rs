@@ -43,6 +43,10 @@ impl Engine {
                 let (_, torrent, shared) = self.end(op);
                 torrent.synced(now, result, shared);
             }
+            DiskDone::Deleted { op, result } => {
+                let (_, torrent, shared) = self.end(op);
+                torrent.deleted(result, shared);
+            }
             DiskDone::Closed { op } => {
                 self.end(op);
             }

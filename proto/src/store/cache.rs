@@ -158,6 +158,7 @@ fn give_back(slab: Arc<Slab>, pool: &mut SlabPool) -> Result<(), Arc<Slab>> {
 mod tests {
     use super::*;
     use crate::base::id::Id;
+    use crate::base::slab::PAGE;
 
     fn key(index: u32) -> ChunkKey {
         ChunkKey {
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_chunk_used_longest_ago_goes_first_and_one_being_sent_stays() {
-        let mut pool = SlabPool::new(3 * 1024, 0);
+        let mut pool = SlabPool::new(3 * (1024 + PAGE), 0);
         let mut cache = ReadCache::default();
         (0..3).for_each(|index| filled(&mut cache, &mut pool, index));
         let Lookup::Ready(sent) = cache.lookup(key(0)) else {
@@ -187,7 +188,7 @@ mod tests {
         assert!(cache.evict(&mut pool), "1 is idle");
         assert!(!cache.evict(&mut pool), "0 is being sent");
         cache.forget(TorrentId(1), &mut pool);
-        assert_eq!(pool.lent_bytes(), 1024);
+        assert_eq!(pool.lent_bytes(), 1024 + PAGE);
         drop(sent);
         assert!(cache.reclaim(&mut pool));
         assert_eq!(pool.lent_bytes(), 0);

@@ -63,6 +63,17 @@ impl Torrent {
         self.check_more(now, shared);
     }
 
+    /// Looks at every piece again.
+    pub(super) fn check_all(&mut self, now: Instant, shared: &mut Shared) {
+        let todo = (0..self.layout.pieces()).map(PieceIndex).collect();
+        self.check = Progress {
+            todo,
+            ..Progress::default()
+        };
+        self.phase = Phase::Checking;
+        self.check_more(now, shared);
+    }
+
     /// Whether every byte of `piece` is in files of these lengths.
     fn is_there(&self, piece: PieceIndex, lengths: &[Option<u64>]) -> bool {
         let spans = self.layout.spans(self.layout.whole(piece));
@@ -168,12 +179,17 @@ impl Torrent {
             ..Progress::default()
         };
         self.phase = Phase::Downloading;
-        if self.picker.is_done() {
+        if self.picker.is_done() && self.unsynced {
+            // A piece was written while others were checked: it counts when it is durable.
+            self.sync(shared);
+        } else if self.picker.is_done() {
             // What was complete from the start is not announced as completed (BEP 3).
             self.phase = Phase::Seeding;
             self.completed = true;
             shared.tell(Event::Completed { torrent: self.id });
         }
-        self.start_discovery(now, shared);
+        if self.is_live() {
+            self.start_discovery(now, shared);
+        }
     }
 }

@@ -251,7 +251,7 @@ impl Torrent {
         digest: [u8; 20],
         shared: &mut Shared,
     ) {
-        if !self.is_live() {
+        if matches!(self.phase, Phase::Failed | Phase::Leaving) {
             return self.let_go(piece, slab, shared);
         }
         if self.meta.piece_hash_v1(piece) != Some(digest) {
@@ -324,8 +324,8 @@ impl Torrent {
         }
     }
 
-    /// A piece in flight is given up.
-    fn let_go(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+    /// A piece in memory is given up.
+    pub(super) fn let_go(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
         shared.give(slab);
         self.picker.close_piece(piece);
     }

@@ -50,6 +50,11 @@ impl Gate {
         all
     }
 
+    /// All who wait, when there is no limit any more.
+    pub(super) fn into_waiting(mut self) -> VecDeque<ConnId> {
+        self.open()
+    }
+
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.waiting.retain(|waiting| *waiting != conn);
         self.served.retain(|waiting| *waiting != conn);

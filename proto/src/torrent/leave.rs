@@ -3,13 +3,14 @@
 
 use super::Torrent;
 use super::shared::{Op, Shared};
-use crate::api::{Disk, Output, Phase};
+use crate::api::{Data, Disk, Output, Phase};
 use crate::base::slab::Purpose;
 use crate::base::time::Instant;
 
 impl Torrent {
     /// Begins to leave.
-    pub(crate) fn leave(&mut self, now: Instant, shared: &mut Shared) {
+    pub(crate) fn leave(&mut self, now: Instant, data: Data, shared: &mut Shared) {
+        self.delete |= data == Data::Delete;
         if self.phase == Phase::Leaving {
             return;
         }
@@ -44,18 +45,22 @@ impl Torrent {
         {
             return false;
         }
-        if self.unsynced {
+        if self.unsynced && !self.delete {
             self.sync(shared);
+            return false;
+        }
+        let storage = self.id;
+        if core::mem::take(&mut self.delete) && self.storage_open {
+            self.unsynced = false;
+            let op = shared.begin(self.id, Op::Delete);
+            shared.push(Output::Disk(Disk::Delete { op, storage }));
             return false;
         }
         if self.storage_open {
             self.storage_open = false;
             shared.cache.forget(self.id, &mut shared.pool);
             let op = shared.begin(self.id, Op::Close);
-            shared.push(Output::Disk(Disk::Close {
-                op,
-                storage: self.id,
-            }));
+            shared.push(Output::Disk(Disk::Close { op, storage }));
             return false;
         }
         !shared.has_conns(self.id)

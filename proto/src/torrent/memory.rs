@@ -6,8 +6,8 @@
 
 use core::fmt;
 
-use super::shared::{CREDIT, Conn, EVENTS_MAX, OUTBOX_MAX, Timer};
-use super::upload::BLOCKS_AT_ONCE;
+use super::shared::{Conn, EVENTS_MAX, OUTBOX_MAX, Timer};
+use super::upload::{BLOCKS_AT_ONCE, HAVES_AT_ONCE};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Config, Event, Part};
 use crate::base::id::ConnId;
@@ -35,10 +35,8 @@ use crate::wire::message::Decoder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryCeiling {
     /// Slabs, lent and spare: [`Config::memory_budget`]. Pieces on their way in, and what was read
-    /// to be sent.
+    /// to be sent; the page that aligns each slab is in it.
     pub slabs: u64,
-    /// What the slabs take beyond that: a page each, so that they start on one.
-    pub slack: u64,
     /// Connections, adopted by a torrent or not, open or closing, and what waits to be sent on
     /// them.
     pub connections: u64,
@@ -59,10 +57,9 @@ impl MemoryCeiling {
 
     /// Every term with its name, for tables.
     #[must_use]
-    pub fn terms(&self) -> [(&'static str, u64); 6] {
+    pub fn terms(&self) -> [(&'static str, u64); 5] {
         [
             ("slabs", self.slabs),
-            ("slack", self.slack),
             ("connections", self.connections),
             ("peers", self.peers),
             ("torrents", self.torrents),
@@ -112,7 +109,6 @@ impl Config {
         let peers = (self.max_peers as u64 * count).min(connections);
         MemoryCeiling {
             slabs: self.memory_budget as u64,
-            slack: slabs * PAGE as u64,
             connections: connections * connection(most_pieces),
             peers: peers * peer(most_pieces, slabs),
             torrents: torrents.iter().map(|layout| torrent(layout, slabs)).sum(),
@@ -124,7 +120,7 @@ impl Config {
     fn most_slabs(&self, torrents: &[&Layout]) -> u64 {
         let piece = torrents.iter().map(|layout| layout.piece_length()).min();
         let least = piece.map_or(CHUNK_LEN, |piece| piece.min(CHUNK_LEN));
-        self.memory_budget as u64 / u64::from(least)
+        self.memory_budget as u64 / (u64::from(least) + PAGE as u64)
     }
 }
 
@@ -150,20 +146,10 @@ fn connection(pieces: u32) -> u64 {
 
 /// The most bytes of messages that wait for one peer to read them.
 fn unsent(pieces: u32) -> u64 {
-    const REQUEST: u64 = 17;
     const HAVE: u64 = 9;
-    let answers = OUTBOX_MAX as u64
-        // Past that many no more is received, but for what was granted before: half a credit and
-        // then a whole one. No answer is longer than its message (a rejection is as long as its
-        // request), but for the requests that an unchoke sets off, ...
-        + CREDIT + CREDIT / 2
-        // ... and as much as one receive brings past the credit.
-        + RECEIVE;
-    // None are made past the most of an outbox.
-    let requests = DEPTH_MAX as u64 * REQUEST;
-    // What the peer was not told of while it did not read; before, the bitfield.
-    let news = u64::from(pieces) * HAVE + u64::from(pieces.div_ceil(8));
-    answers + requests + news
+    // The last message that still went in may be the bitfield; all others are small.
+    let messages = OUTBOX_MAX as u64 + u64::from(pieces.div_ceil(8)) + SMALL_MESSAGE;
+    messages + HAVES_AT_ONCE as u64 * HAVE + BLOCKS_AT_ONCE as u64 * PIECE_HEADER
 }
 
 /// One peer past its handshake.
@@ -213,8 +199,10 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
         + trackers
 }
 
-/// The largest receive buffer of a host, in bytes.
-const RECEIVE: u64 = 128 << 10;
+/// The longest message but for a bitfield: an extended handshake.
+const SMALL_MESSAGE: u64 = 512;
+/// The header of a block (BEP 3, `piece`).
+const PIECE_HEADER: u64 = 13;
 /// A peer's name for itself (128 bytes) and the pieces it lets us have while it chokes us.
 const PEER_TEXT: u64 = 512;
 /// An event with its texts: an address of a tracker and what went wrong there.
@@ -307,19 +295,11 @@ mod tests {
         assert_eq!(ceiling.peers, (60 + 8) * peer(1_000, slabs));
     }
 
-    /// Small pieces are dear: each slab takes a page beside its bytes.
-    #[test]
-    fn the_slack_is_a_page_for_each_slab() {
-        let ceiling = Config::default().memory_ceiling(&[&layout(1_000, 16 << 10)]);
-        assert_eq!(ceiling.slack, ceiling.slabs / 4);
-    }
-
     /// The line that people read adds up.
     #[test]
     fn the_shown_terms_add_up_to_the_shown_total() {
         let ceiling = MemoryCeiling {
             slabs: 64 << 20,
-            slack: 1 << 20,
             connections: 4 << 10,
             peers: 2 << 10,
             torrents: 1 << 10,
@@ -327,8 +307,8 @@ mod tests {
         };
         assert_eq!(
             ceiling.to_string(),
-            "65536 KiB of slabs + 1024 KiB of slack + 4 KiB of connections + 2 KiB of peers \
-             + 1 KiB of torrents + 1 KiB of events = 66568 KiB"
+            "65536 KiB of slabs + 4 KiB of connections + 2 KiB of peers \
+             + 1 KiB of torrents + 1 KiB of events = 65544 KiB"
         );
     }
 }

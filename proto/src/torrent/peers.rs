@@ -278,8 +278,8 @@ impl Torrent {
             .set(&mut shared.timers, now + ROUND, Timer::Choke(self.id));
         let views: Vec<PeerView> = self
             .peers
-            .iter_mut()
-            .map(|(conn, session)| view(now, *conn, &mut session.peer))
+            .iter()
+            .map(|(conn, session)| view(now, *conn, &session.peer))
             .collect();
         let decision = self.choker.round(now, self.phase == Phase::Seeding, &views);
         for conn in decision.choke {
@@ -387,7 +387,7 @@ impl Torrent {
     }
 }
 
-fn view(now: Instant, conn: ConnId, peer: &mut Peer<Writer>) -> PeerView {
+fn view(now: Instant, conn: ConnId, peer: &Peer<Writer>) -> PeerView {
     PeerView {
         conn,
         interested: peer.wants_us,

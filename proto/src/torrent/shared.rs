@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::num::NonZeroU64;
 
 use super::gate::Gate;
 use crate::api::{Config, Event, Net, Output, Part, Transmission};
@@ -25,7 +26,10 @@ pub(super) const CREDIT_LIMITED: u64 = 17 * 1024;
 /// Credit given to a connection at its beginning under a limit, in bytes: it need not wait for its
 /// turn to say who it is, for a handshake has its time limit.
 const CREDIT_FIRST: u64 = 512;
-/// A peer that does not read what we answer gets no further credit past this many unsent bytes.
+/// A peer that does not read what we answer gets no further credit past this many unsent bytes of
+/// messages.
+const OUTBOX_HIGH: usize = 16 * 1024;
+/// Past this many it is left: what was granted before is no licence to make us talk for ever.
 pub(super) const OUTBOX_MAX: usize = 64 * 1024;
 /// The most events kept for people.
 pub(super) const EVENTS_MAX: usize = 1024;
@@ -91,6 +95,8 @@ pub(crate) enum Op {
     Chunk(ChunkKey),
     /// Make everything durable.
     Sync,
+    /// Delete the files.
+    Delete,
     /// Close the storage.
     Close,
     /// Look up a tracker's name.
@@ -157,8 +163,7 @@ impl Shared {
         peer_id[..8].copy_from_slice(&config.peer_id_prefix);
         rng.fork("peer id").fill(&mut peer_id[8..]);
         let budget = config.memory_budget;
-        let gate =
-            |limit: Option<core::num::NonZeroU64>| limit.map(|rate| Gate::new(rate.get(), now));
+        let gate = |limit: Option<NonZeroU64>| limit.map(|rate| Gate::new(rate.get(), now));
         Shared {
             peer_id,
             port: 0,
@@ -239,13 +244,16 @@ impl Shared {
         self.grant(now, conn);
     }
 
-    /// Encodes messages to be sent on `conn`.
+    /// Encodes messages to be sent on `conn`; a peer that lets too many gather is left instead.
     pub(crate) fn send(&mut self, conn: ConnId, encode: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(entry) = self.conn(conn)
-            && !entry.closing
-        {
+        let Some(entry) = self.conns.get_mut(conn.0).filter(|entry| !entry.closing) else {
+            return;
+        };
+        if entry.outbox.len() <= OUTBOX_MAX {
             encode(&mut entry.outbox);
             self.mark_ready(conn);
+        } else if let Owner::Peer(torrent) = entry.owner {
+            self.dismiss(torrent, conn, Parting::Failed);
         }
     }
 
@@ -276,6 +284,7 @@ impl Shared {
         }
         entry.closing = true;
         entry.outbox = Vec::new();
+        entry.spare = None;
         if matches!(entry.owner, Owner::Opening(..)) && !entry.incoming {
             self.half_open -= 1;
         }
@@ -291,6 +300,9 @@ impl Shared {
 
     /// Has a peer left as soon as the input in hand is dealt with.
     pub(crate) fn dismiss(&mut self, torrent: TorrentId, conn: ConnId, parting: Parting) {
+        if self.dismissed.last() == Some(&(torrent, conn, parting)) {
+            return;
+        }
         self.dismissed.push((torrent, conn, parting));
     }
 
@@ -333,7 +345,7 @@ impl Shared {
         let Some(entry) = self.conns.get_mut(conn.0) else {
             return;
         };
-        let idle = entry.closing || !entry.connected || entry.outbox.len() > OUTBOX_MAX;
+        let idle = entry.closing || !entry.connected || entry.outbox.len() > OUTBOX_HIGH;
         let credit = match &self.down {
             None => CREDIT,
             Some(_) if entry.until == 0 => CREDIT_FIRST,
@@ -372,6 +384,24 @@ impl Shared {
     /// Whether `conn` is silent because we let it send nothing.
     pub(crate) fn withholds_credit(&self, conn: ConnId) -> bool {
         self.down.as_ref().is_some_and(|gate| gate.has(conn))
+    }
+
+    /// Replaces the limits on all peers together.
+    pub(crate) fn set_limits(
+        &mut self,
+        now: Instant,
+        down: Option<NonZeroU64>,
+        up: Option<NonZeroU64>,
+    ) {
+        let gate = |limit: Option<NonZeroU64>| limit.map(|rate| Gate::new(rate.get(), now));
+        let held_up = core::mem::replace(&mut self.up, gate(up));
+        let held_down = core::mem::replace(&mut self.down, gate(down));
+        for conn in held_up.into_iter().flat_map(Gate::into_waiting) {
+            self.mark_ready(conn);
+        }
+        for conn in held_down.into_iter().flat_map(Gate::into_waiting) {
+            self.grant(now, conn);
+        }
     }
 
     // Sending.
@@ -469,7 +499,9 @@ impl Shared {
             self.cache.reclaim(&mut self.pool);
             self.chunk_freed();
         }
-        if let Some(entry) = self.conn(conn) {
+        if let Some(entry) = self.conn(conn)
+            && !entry.closing
+        {
             entry.spare = Some(transmission);
         }
         self.mark_ready(conn);

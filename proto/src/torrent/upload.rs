@@ -19,6 +19,8 @@ use crate::wire::message::{BlockRequest, Message, encode_piece_header};
 
 /// The most blocks gathered into one transmission.
 pub(super) const BLOCKS_AT_ONCE: usize = 16;
+/// The most new pieces told of in one transmission.
+pub(super) const HAVES_AT_ONCE: usize = 1024;
 /// How many of a peer's next requests are looked at to read ahead.
 const LOOK_AHEAD: usize = 32;
 
@@ -115,9 +117,10 @@ impl Torrent {
     }
 
     fn tell_haves(&self, peer: &mut Peer<Writer>, transmission: &mut Transmission) {
+        let end = self.have_log.len().min(peer.have_cursor + HAVES_AT_ONCE);
         // It is told of what it has itself too: how else would it know that we have everything?
-        let news = self.have_log[peer.have_cursor..].iter();
-        peer.have_cursor = self.have_log.len();
+        let news = self.have_log[peer.have_cursor..end].iter();
+        peer.have_cursor = end;
         transmission.push_head(|out| news.for_each(|piece| Message::Have(piece.0).encode(out)));
     }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Command, Config, Event, Mode, Phase};
+use ripcurrent_proto::api::{Command, Config, Data, Event, Mode, Phase};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::rng::Rng;
@@ -143,7 +143,13 @@ impl Chaos {
             5..8 => self.world.hosts[host].disk.refuse.clear(),
             8 => {
                 let torrent = self.works[at].id;
-                self.world.command(host, Command::Remove { torrent });
+                self.world.command(
+                    host,
+                    Command::Remove {
+                        torrent,
+                        data: Data::Keep,
+                    },
+                );
             }
             9 => {
                 self.take_up(host, at);
@@ -184,7 +190,13 @@ impl Chaos {
                 // A seed that was checked while its disk refused has nothing.
                 if host == 0 || self.phase(host, at) == Some(Phase::Failed) {
                     let torrent = self.works[at].id;
-                    self.world.command(host, Command::Remove { torrent });
+                    self.world.command(
+                        host,
+                        Command::Remove {
+                            torrent,
+                            data: Data::Keep,
+                        },
+                    );
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Add, Command, Config, Event, Mode, Phase, TorrentStats};
+use ripcurrent_proto::api::{Add, Command, Config, Data, Event, Mode, Phase, TorrentStats};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use crate::world::{Stranger, TORRENT, VOID, World, add, torrent};
 
 const LONG: Duration = Duration::from_secs(3600);
 const SECOND: TorrentId = TorrentId(2);
-const BUDGET: usize = 1 << 20;
+/// Four chunks of 256 KiB, each with the page that aligns it.
+const BUDGET: usize = 4 * ((256 << 10) + 4096);
 
 fn small() -> Config {
     Config {
@@ -359,7 +360,13 @@ fn a_torrent_that_comes_back_has_one_clock() {
     let host = host_with(&mut world, Config::default(), TORRENT, &work, Mode::Seed);
     for _ in 0..30 {
         let torrent = TORRENT;
-        world.command(host, Command::Remove { torrent });
+        world.command(
+            host,
+            Command::Remove {
+                torrent,
+                data: Data::Keep,
+            },
+        );
         world.run_for(Duration::from_millis(50));
         take_up(&mut world, host, TORRENT, &work.0, Mode::Seed);
         world.run_for(Duration::from_millis(50));
@@ -673,8 +680,8 @@ fn a_borrowed_peer_id_displaces_nobody() {
         world.stranger(leecher, STRANGER, Box::new(deaf));
         world.run_for(Duration::from_secs(1));
         let (now, addr) = (world.now(), world.hosts[honest].addr);
-        let peers = world.hosts[leecher].engine.machine().peers(now, TORRENT);
-        assert!(peers.iter().any(|peer| peer.addr == addr));
+        let engine = world.hosts[leecher].engine.machine();
+        assert!(engine.peers(now, TORRENT).any(|peer| peer.addr == addr));
         let banned = |event: &Event| matches!(event, Event::Banned { .. });
         assert!(!world.hosts[leecher].events.iter().any(banned));
     }

@@ -229,7 +229,7 @@ fn a_handshake_that_never_ends_is_cut_off() {
 }
 
 /// A flood of requests, in range and out of it, from a peer that is choked or not, costs bounded
-/// memory and ends with the connection or with rejections.
+/// memory and ends with the connection: whoever lets that many rejections gather is left.
 #[test]
 fn a_flood_of_requests_is_bounded() {
     let (torrent, content) = torrent(PIECE, &[1_000_000]);
@@ -257,10 +257,6 @@ fn a_flood_of_requests_is_bounded() {
         world.stranger(host, LIAR, Box::new(Parrot(bytes)));
         world.run_for(Duration::from_secs(5));
         assert!(world.hosts[host].engine.machine().slab_bytes() <= 1 << 20);
-        assert_eq!(
-            world.stranger_is_there(0),
-            len == 1,
-            "requests of {len} bytes"
-        );
+        assert!(!world.stranger_is_there(0), "requests of {len} bytes");
     }
 }

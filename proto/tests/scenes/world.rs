@@ -91,6 +91,10 @@ impl MemoryDisk {
                 op,
                 result: self.allows("sync", None),
             },
+            Disk::Delete { op, storage } => {
+                self.files.retain(|(owner, _), _| *owner != storage);
+                DiskDone::Deleted { op, result: Ok(()) }
+            }
             Disk::Close { op, .. } => DiskDone::Closed { op },
         }
     }

@@ -99,6 +99,29 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Removes the file or link at `path`; nothing there counts as removed.
+    pub(super) fn remove_file(&mut self, path: &'a [String]) -> io::Result<()> {
+        let (name, folder) = path.split_last().ok_or_else(not_a_name)?;
+        let removed = self
+            .folder(folder)
+            .and_then(|folder| remove(folder, name, 0));
+        match removed {
+            Err(error) if nothing_there(&error) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Removes the folder at `path`, unless somebody else's things are in it.
+    pub(super) fn remove_folder_if_empty(&mut self, path: &'a [String]) {
+        self.last = None;
+        if let Some((name, folder)) = path.split_last()
+            && let Ok(folder) = self.folder(folder)
+        {
+            // It stays where it is not empty, and where it is gone already there is nothing to do.
+            let _ = remove(folder, name, libc::AT_REMOVEDIR);
+        }
+    }
+
     /// The folders that got new entries since this was called last.
     pub(super) fn take_created_in(&mut self) -> Vec<&'a [String]> {
         std::mem::take(&mut self.created_in)
@@ -179,6 +202,15 @@ fn make_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
         // Another thread was faster.
         error if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
         error => Err(error),
+    }
+}
+
+fn remove(folder: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<()> {
+    let name = component(name)?;
+    // SAFETY: `name` ends in NUL and lives through the call; the folder is an open descriptor.
+    match unsafe { libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -150,6 +150,28 @@ impl Storage {
         result
     }
 
+    /// Removes the files, and the folders that this leaves empty.
+    pub(super) fn delete(&self, files: &OpenFiles) -> Result<(), DiskError> {
+        files.forget(self.number);
+        *lock(&self.unsynced) = Unsynced::default();
+        let mut walker = Walker::new(&self.root, false);
+        let mut folders = BTreeSet::new();
+        for (entry, index) in self.files() {
+            if entry.kind == FileKind::Pad {
+                continue;
+            }
+            walker
+                .remove_file(&entry.path)
+                .map_err(|error| refusal(index, &error))?;
+            folders.extend((1..entry.path.len()).map(|depth| &entry.path[..depth]));
+        }
+        // What lies deeper sorts behind what holds it.
+        for folder in folders.into_iter().rev() {
+            walker.remove_folder_if_empty(folder);
+        }
+        Ok(())
+    }
+
     /// Syncs and takes out what is due, until something fails.
     fn sync_all(&self, files: &OpenFiles, due: &mut Unsynced) -> Result<(), DiskError> {
         while let Some(index) = due.files.first().copied() {

@@ -1,0 +1,162 @@
+//! What people ask of an engine while it runs.
+
+use std::num::NonZeroU64;
+
+use ripcurrent_proto::api::{Command, Config, Data, Event, Mode, Phase};
+use ripcurrent_proto::base::time::Duration;
+
+use crate::world::{TORRENT, World, add, torrent};
+
+const LONG: Duration = Duration::from_secs(3600);
+const PIECE: usize = 32 * 1024;
+const SIZE: usize = 2_000_000;
+
+/// A seed on host 0, and on host 1 a leecher that receives 200,000 bytes a second.
+fn slow_download() -> World {
+    let (torrent, content) = torrent(PIECE, &[SIZE]);
+    let mut world = World::new(1);
+    let seed = world.host(Config::default());
+    world.hosts[seed].disk.fill(&torrent, &content);
+    world.command(seed, Command::Add(add(&torrent, Mode::Seed)));
+    world.run_for(Duration::from_millis(1));
+    let down_limit = NonZeroU64::new(200_000);
+    let leecher = world.host(Config {
+        down_limit,
+        ..Config::default()
+    });
+    world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
+    world.introduce(leecher, seed);
+    world
+}
+
+fn had(world: &mut World) -> (Phase, u32) {
+    let now = world.now();
+    let stats = world.hosts[1].engine.machine().stats(now, TORRENT);
+    let stats = stats.expect("the torrent is there");
+    (stats.phase, stats.pieces_had)
+}
+
+fn completed(world: &mut World) -> bool {
+    world.hosts[1]
+        .events
+        .contains(&Event::Completed { torrent: TORRENT })
+}
+
+/// A paused torrent fetches nothing and holds no memory; resumed, it completes.
+#[test]
+fn pause_and_resume() {
+    let mut world = slow_download();
+    world.run_for(Duration::from_secs(3));
+    world.command(1, Command::Pause { torrent: TORRENT });
+    world.run_for(Duration::from_millis(100));
+    let (phase, pieces) = had(&mut world);
+    assert!(phase == Phase::Paused && pieces > 0);
+    assert_eq!(world.hosts[1].engine.machine().slab_bytes(), 0);
+    world.run_for(Duration::from_secs(300));
+    assert_eq!(had(&mut world), (Phase::Paused, pieces));
+    world.command(1, Command::Resume { torrent: TORRENT });
+    world.run_until(LONG, completed);
+}
+
+/// A recheck finds what was damaged behind our back, and it is fetched again.
+#[test]
+fn recheck_mends_what_was_damaged() {
+    let (torrent, content) = torrent(PIECE, &[SIZE]);
+    let mut world = slow_download();
+    world.run_until(LONG, completed);
+    let mut damaged = content.clone();
+    damaged[5 * PIECE + 7] ^= 1;
+    world.hosts[1].disk.fill(&torrent, &damaged);
+    world.hosts[1].events.clear();
+    world.command(1, Command::Recheck { torrent: TORRENT });
+    let pieces = SIZE.div_ceil(PIECE) as u32 - 1;
+    let checked = Event::Checked {
+        torrent: TORRENT,
+        pieces,
+    };
+    world.run_until(LONG, |world| world.hosts[1].events.contains(&checked));
+    world.run_until(LONG, completed);
+    assert_eq!(world.hosts[1].disk.content(&torrent), content);
+}
+
+/// A recheck in the middle of a download loses nothing that is written.
+#[test]
+fn recheck_while_downloading() {
+    let mut world = slow_download();
+    world.run_for(Duration::from_secs(4));
+    let (_, pieces) = had(&mut world);
+    world.command(1, Command::Recheck { torrent: TORRENT });
+    world.run_for(Duration::from_millis(100));
+    let (phase, after) = had(&mut world);
+    assert!(phase == Phase::Downloading && after >= pieces && pieces > 0);
+    world.run_until(LONG, completed);
+}
+
+/// Removed with its data, a torrent leaves no file; without, every one.
+#[test]
+fn removal_keeps_or_deletes_the_data() {
+    let (torrent, content) = torrent(PIECE, &[SIZE]);
+    for data in [Data::Keep, Data::Delete] {
+        let mut world = slow_download();
+        world.run_until(LONG, completed);
+        world.command(
+            1,
+            Command::Remove {
+                torrent: TORRENT,
+                data,
+            },
+        );
+        let removed = Event::Removed { torrent: TORRENT };
+        world.run_until(LONG, |world| world.hosts[1].events.contains(&removed));
+        let left = world.hosts[1].disk.content(&torrent);
+        assert_eq!(left == content, data == Data::Keep);
+        // The name and the info-hash are free again.
+        world.command(1, Command::Add(add(&torrent, Mode::Download)));
+        world.introduce(1, 0);
+        world.hosts[1].events.clear();
+        world.run_until(LONG, completed);
+    }
+}
+
+/// Limits change on the way: lifted, what was held up goes on at once.
+#[test]
+fn limits_change_on_the_way() {
+    let mut world = slow_download();
+    world.run_for(Duration::from_secs(2));
+    world.command(
+        1,
+        Command::SetLimits {
+            down: None,
+            up: None,
+        },
+    );
+    world.run_until(Duration::from_secs(1), completed);
+
+    let mut world = slow_download();
+    let down = NonZeroU64::new(20_000);
+    world.command(1, Command::SetLimits { down, up: None });
+    world.run_for(Duration::from_secs(20));
+    let (_, pieces) = had(&mut world);
+    assert!(
+        pieces as usize * PIECE <= 20_000 * 20 + (1 << 20),
+        "{pieces} pieces"
+    );
+    assert!(!completed(&mut world));
+}
+
+/// The files tell how much of each is there.
+#[test]
+fn files_tell_their_progress() {
+    let files = [10_000, 0, 90_000];
+    let (torrent, content) = torrent(PIECE, &files);
+    let mut world = World::new(1);
+    let host = world.host(Config::default());
+    let mut damaged = content.clone();
+    damaged[PIECE + 1] ^= 1;
+    world.hosts[host].disk.fill(&torrent, &damaged);
+    world.command(host, Command::Add(add(&torrent, Mode::Download)));
+    world.run_for(Duration::from_millis(10));
+    let engine = world.hosts[host].engine.machine();
+    let had: Vec<u64> = engine.files(TORRENT).map(|file| file.bytes_had).collect();
+    assert_eq!(had, [10_000, 0, 90_000 - PIECE as u64]);
+}
