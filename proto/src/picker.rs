@@ -6,24 +6,27 @@
 //!
 //! - *had*: verified;
 //! - *open*: it has a slab, and each of its blocks is free, asked for or arrived;
-//! - *closed*: missing, wanted and not open: it stands in the rarity order;
+//! - *closed*: missing, wanted and not open: it stands in the rarity order of its priority;
 //! - *unwanted*: missing and not to be opened.
 //!
 //! Invariant: `needed` is what is wanted and not had; the rarity order holds exactly the pieces of
 //! `needed` that are not open; `counts` is, of each piece, how many of the peers counted by pieces
 //! have it. Peers that join with everything are in `seeds` alone. [`Picker::check_invariant`] tells.
 //!
-//! A peer is given, in this order: a free block of a piece it already works on; one of the oldest
-//! other open piece; the first block of the rarest closed piece it has (of a random one until the
-//! first piece is had, so that something is soon there to trade); a piece that another was to fetch
-//! alone and left; and in the endgame, when at most [`ENDGAME_PIECES`] pieces have blocks left to
-//! ask for, a block that others were asked for already. In sequential mode the lowest piece goes
-//! first instead.
+//! A peer is given something of the highest priority that it can serve. Within one priority, in
+//! this order: a free block of a piece it already works on; one of the oldest other open piece; the
+//! first block of the rarest closed piece it has (of a random one until the first piece is had, so
+//! that something is soon there to trade). In sequential mode the lowest piece goes first instead.
+//! Where no priority offers anything: a piece that another was to fetch alone and left; and in the
+//! endgame, when at most [`ENDGAME_PIECES`] pieces have blocks left to ask for, a block that others
+//! were asked for already.
 //!
-//! Cost: a HAVE O(1); a bitfield, or its peer's leaving, O(pieces); a seed O(1). A pick looks at the
-//! open pieces with free blocks (few: peers share them) and opens from the rarity order within
-//! O(pieces / 64) and a few steps; it allocates nothing once as many pieces were open before. Memory:
-//! 11 bytes for each piece, 3 when all is had; 8 for each block of an open piece.
+//! Cost: a HAVE O(1); a bitfield, or its peer's leaving, O(pieces); a seed O(1); a new priority
+//! O(the highest count). A pick looks at the open pieces with free blocks (few: peers share them),
+//! and takes O(pieces / 64) to tell whether the peer has closed pieces of a priority. It opens the
+//! rarest after a few steps, or O(pieces) if all that the peer has is common. It allocates nothing
+//! once as many pieces were open before. Memory: 12 bytes for each piece, 4 when all is had; 8 for
+//! each block of an open piece.
 
 mod choice;
 mod crowd;
@@ -39,7 +42,7 @@ use alloc::vec::Vec;
 use crate::base::bits::Bitfield;
 use crate::base::id::ConnId;
 use crate::base::rng::Rng;
-use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex, Priority};
 
 pub use crowd::Counted;
 use open::{OpenPiece, OpenPieces};
@@ -58,7 +61,7 @@ pub const DUPLICATES_MAX: usize = 4;
 pub struct Picker {
     layout: Arc<Layout>,
     rng: Rng,
-    wanted: Bitfield,
+    priorities: Vec<Priority>,
     had: Bitfield,
     needed: Bitfield,
     counts: Vec<u16>,
@@ -96,15 +99,15 @@ pub enum Arrival {
 }
 
 impl Picker {
-    /// Everything wanted, nothing had, nobody there.
+    /// Everything wanted with normal priority, nothing had, nobody there.
     #[must_use]
     pub fn new(layout: Arc<Layout>, mut rng: Rng) -> Self {
         let pieces = layout.pieces() as usize;
-        let rarity = Rarity::all(layout.pieces(), &mut rng);
+        let rarity = Rarity::all(layout.pieces(), Priority::default(), &mut rng);
         Picker {
             layout,
             rng,
-            wanted: Bitfield::full(pieces),
+            priorities: alloc::vec![Priority::default(); pieces],
             had: Bitfield::new(pieces),
             needed: Bitfield::full(pieces),
             counts: alloc::vec![0; pieces],
@@ -120,18 +123,29 @@ impl Picker {
 
 /// The goal: what is wanted and what is had.
 impl Picker {
-    /// Whether `piece` is to be fetched. An open piece stays open when it is no longer wanted, but
-    /// nothing more of it is picked: cancel its requests and close it.
-    pub fn set_wanted(&mut self, piece: PieceIndex, wanted: bool) {
-        if wanted {
-            self.wanted.insert(piece.at());
-        } else {
-            self.wanted.remove(piece.at());
+    /// How urgently `piece` is to be fetched, from the next pick on; had pieces keep it for the day
+    /// they go missing. O(the highest count of a piece).
+    ///
+    /// An open piece stays open, and its blocks follow the new priority. If that is
+    /// [`Priority::Unwanted`], nothing more of it is picked, but what arrives is still kept. To let
+    /// go of it: send a cancel to each of [`asked`](Self::asked) for each of its blocks and
+    /// [`release`](Self::release) them, then [`close_piece`](Self::close_piece) and give back its
+    /// slab. A piece whose blocks are all there is not worth it: it is being hashed or written.
+    pub fn set_priority(&mut self, piece: PieceIndex, priority: Priority) {
+        let old = core::mem::replace(&mut self.priorities[piece.at()], priority);
+        if old != priority && self.rarity.place(piece.0).is_some() {
+            self.rarity.remove(piece.0, old, self.counts[piece.at()]);
         }
         self.refresh(piece);
     }
 
-    /// Lowest piece first instead of rarest first.
+    /// How urgently `piece` is to be fetched, had or not.
+    #[must_use]
+    pub fn priority(&self, piece: PieceIndex) -> Priority {
+        self.priorities[piece.at()]
+    }
+
+    /// Lowest piece first instead of rarest first, among those of one priority.
     pub fn set_sequential(&mut self, on: bool) {
         self.sequential = on;
     }
@@ -180,7 +194,8 @@ impl Picker {
 
     /// Brings `needed`, the rarity order and the queue of open pieces into line for one piece.
     fn refresh(&mut self, piece: PieceIndex) {
-        let needed = self.wanted.contains(piece.at()) && !self.had.contains(piece.at());
+        let priority = self.priorities[piece.at()];
+        let needed = priority.is_wanted() && !self.had.contains(piece.at());
         if needed {
             self.needed.insert(piece.at());
         } else {
@@ -188,15 +203,16 @@ impl Picker {
         }
         let slot = self.open.slot(piece);
         if let Some(slot) = slot {
-            self.open.update(slot, |open| open.set_wanted(needed));
+            self.open.update(slot, |open| open.set_priority(priority));
         }
         let count = self.counts[piece.at()];
         match (needed && slot.is_none(), self.rarity.place(piece.0)) {
             (true, None) => {
                 let pieces = self.layout.pieces();
-                self.rarity.insert(piece.0, count, pieces, &mut self.rng);
+                self.rarity
+                    .insert(piece.0, priority, count, pieces, &mut self.rng);
             }
-            (false, Some(_)) => self.rarity.remove(piece.0, count),
+            (false, Some(_)) => self.rarity.remove(piece.0, priority, count),
             _ => {}
         }
     }
@@ -297,17 +313,17 @@ impl Picker {
 
     /// Panics unless all books agree. For tests: O(pieces x peers).
     pub fn check_invariant(&self) {
-        self.rarity.check_invariant(&self.counts);
+        self.rarity.check_invariant(&self.priorities, &self.counts);
         self.open.check_invariant();
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
-            let (wanted, had) = (
-                self.wanted.contains(piece.at()),
-                self.had.contains(piece.at()),
-            );
-            assert_eq!(self.wants(piece), wanted && !had, "{piece:?}");
+            let (priority, had) = (self.priority(piece), self.had.contains(piece.at()));
+            let needed = priority.is_wanted() && !had;
+            assert_eq!(self.wants(piece), needed, "{piece:?}");
             let closed = self.wants(piece) && !self.is_open(piece);
             assert_eq!(self.rarity.place(piece.0).is_some(), closed, "{piece:?}");
             assert!(!(had && self.is_open(piece)), "{piece:?}");
+            let open = self.open.get(piece).map(OpenPiece::priority);
+            assert!(open.is_none_or(|open| open == priority), "{piece:?}");
             assert!(self.counts[piece.at()] <= self.counted_peers, "{piece:?}");
         }
     }

@@ -38,7 +38,7 @@ use crate::base::rate::Meter;
 use crate::base::time::Instant;
 use crate::choke::Choker;
 use crate::meta;
-use crate::meta::layout::{FileIndex, Layout, PieceIndex};
+use crate::meta::layout::{FileIndex, Layout, PieceIndex, Priority};
 use crate::peer::Peer;
 use crate::picker::{Counted, Picker};
 use crate::store::assembly::{Assembly, Writer};
@@ -122,7 +122,7 @@ impl Torrent {
         let wanted = wanted(&add, pieces);
         for piece in (0..layout.pieces()).map(PieceIndex) {
             if !wanted.contains(piece.at()) {
-                picker.set_wanted(piece, false);
+                picker.set_priority(piece, Priority::Unwanted);
             }
         }
         let identity = Identity {

@@ -2,6 +2,7 @@
 //! looking at everything. Peers come, gain pieces and go, blocks arrive or do not, pieces turn out
 //! right or wrong, and after each step both must tell the same story.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use proptest::prelude::*;
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::{ConnId, Id};
 use ripcurrent_proto::base::rng::Rng;
-use ripcurrent_proto::meta::layout::{BLOCK_LEN, Block, FileEntry, FileKind, Layout, PieceIndex};
+use ripcurrent_proto::meta::layout::{
+    BLOCK_LEN, Block, FileEntry, FileKind, Layout, PieceIndex, Priority,
+};
 use ripcurrent_proto::picker::{Arrival, Counted, DUPLICATES_MAX, ENDGAME_PIECES, Pick, Picker};
 
 const ASKERS_MAX: usize = 3;
@@ -26,7 +29,7 @@ enum Step {
     ArriveUnasked(usize, usize),
     Release(usize, usize),
     Hash { right: bool, exclusive: bool },
-    Want(usize, bool),
+    Prioritise(usize, Priority),
     Lose(usize),
     Close(usize),
     Sequential(bool),
@@ -65,7 +68,7 @@ struct World {
     picker: Picker,
     peers: Vec<Peer>,
     next_conn: u32,
-    wanted: BTreeSet<PieceIndex>,
+    priorities: Vec<Priority>,
     had: BTreeSet<PieceIndex>,
     open: BTreeMap<PieceIndex, Open>,
     suspects: BTreeSet<PieceIndex>,
@@ -81,9 +84,10 @@ proptest! {
     fn the_picker_agrees_with_a_naive_one(
         pieces in prop_oneof![Just(1u32), Just(3), Just(12), Just(200)],
         seed: u8,
+        pattern in prop::collection::vec(priority(), 1..6),
         steps in prop::collection::vec(step(), 0..120),
     ) {
-        let mut world = World::new(pieces, seed);
+        let mut world = World::new(pieces, seed, &pattern);
         for step in steps {
             world.step(step);
             world.compare();
@@ -98,7 +102,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..60),
     ) {
         let run = || {
-            let mut world = World::new(12, seed);
+            let mut world = World::new(12, seed, &[Priority::Normal, Priority::High]);
             steps.iter().for_each(|step| world.step(step.clone()));
             let requests = world.peers.iter().flat_map(|peer| peer.requests.clone());
             requests.collect::<Vec<_>>()
@@ -125,16 +129,26 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n(), n()).prop_map(|(peer, piece)| Step::ArriveUnasked(peer, piece)),
         3 => (n(), n()).prop_map(|(peer, request)| Step::Release(peer, request)),
         4 => any::<[bool; 2]>().prop_map(|[right, exclusive]| Step::Hash { right, exclusive }),
-        1 => (n(), any::<bool>()).prop_map(|(piece, wanted)| Step::Want(piece, wanted)),
+        2 => (n(), priority()).prop_map(|(piece, priority)| Step::Prioritise(piece, priority)),
         1 => n().prop_map(Step::Lose),
         1 => n().prop_map(Step::Close),
         1 => any::<bool>().prop_map(Step::Sequential),
     ]
 }
 
+fn priority() -> impl Strategy<Value = Priority> {
+    prop_oneof![
+        1 => Just(Priority::Unwanted),
+        1 => Just(Priority::Low),
+        2 => Just(Priority::Normal),
+        1 => Just(Priority::High),
+    ]
+}
+
 impl World {
-    /// A torrent of three blocks to a piece, the last one short.
-    fn new(pieces: u32, seed: u8) -> Self {
+    /// A torrent of three blocks to a piece, the last one short; the pieces have the priorities of
+    /// the pattern, over and over.
+    fn new(pieces: u32, seed: u8, pattern: &[Priority]) -> Self {
         let piece_len = 3 * BLOCK_LEN;
         let file = FileEntry {
             path: vec!["file".into()],
@@ -143,23 +157,27 @@ impl World {
             kind: FileKind::Regular { executable: false },
         };
         let layout = Arc::new(Layout::new(piece_len, vec![file]).expect("a layout"));
-        World {
+        let mut world = World {
             picker: Picker::new(Arc::clone(&layout), Rng::from_seed([seed; 32])),
             peers: Vec::new(),
             next_conn: 0,
-            wanted: (0..pieces).map(PieceIndex).collect(),
+            priorities: vec![Priority::default(); pieces as usize],
             had: BTreeSet::new(),
             open: BTreeMap::new(),
             suspects: BTreeSet::new(),
             sequential: false,
             layout,
+        };
+        for (piece, priority) in (0..pieces).zip(pattern.iter().cycle()) {
+            world.prioritise(PieceIndex(piece), *priority);
         }
+        world
     }
 
     fn step(&mut self, step: Step) {
         match step {
             Step::Join(crowd) => self.join(&crowd),
-            Step::Want(piece, wanted) => self.want(self.piece(piece), wanted),
+            Step::Prioritise(piece, priority) => self.prioritise(self.piece(piece), priority),
             Step::Lose(piece) => {
                 let piece = self.piece(piece);
                 self.picker.set_missing(piece);
@@ -256,13 +274,9 @@ impl World {
         }
     }
 
-    fn want(&mut self, piece: PieceIndex, wanted: bool) {
-        self.picker.set_wanted(piece, wanted);
-        if wanted {
-            self.wanted.insert(piece);
-        } else {
-            self.wanted.remove(&piece);
-        }
+    fn prioritise(&mut self, piece: PieceIndex, priority: Priority) {
+        self.picker.set_priority(piece, priority);
+        self.priorities[piece.at()] = priority;
     }
 
     /// The lowest complete piece is hashed.
@@ -381,7 +395,9 @@ impl World {
     }
 
     fn needed(&self) -> impl Iterator<Item = PieceIndex> {
-        self.wanted.difference(&self.had).copied()
+        let pieces = (0..self.layout.pieces()).map(PieceIndex);
+        let wanted = pieces.filter(|piece| self.priorities[piece.at()] != Priority::Unwanted);
+        wanted.filter(|piece| !self.had.contains(piece))
     }
 
     fn availability(&self, piece: PieceIndex) -> u32 {
@@ -412,7 +428,8 @@ impl World {
             let Some(open) = self.open.get(&piece) else {
                 left += usize::from(self.availability(piece) > 0);
                 if covered && may_open {
-                    choices.closed.insert(piece, self.availability(piece));
+                    let rank = (self.priorities[piece.at()], self.availability(piece));
+                    choices.closed.insert(piece, rank);
                 }
                 continue;
             };
@@ -429,7 +446,9 @@ impl World {
                     choices.abandoned.insert(piece);
                 }
             } else if free > 0 {
-                choices.open.insert(piece, own);
+                choices
+                    .open
+                    .insert(piece, (self.priorities[piece.at()], own));
             }
             if !open.exclusive {
                 let asked = open.asked.iter().filter(|(begin, askers)| {
@@ -471,6 +490,7 @@ impl World {
         }
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
             assert_eq!(self.picker.availability(piece), self.availability(piece));
+            assert_eq!(self.picker.priority(piece), self.priorities[piece.at()]);
         }
         for (piece, open) in &self.open {
             let given: Vec<_> = open.given.values().copied().collect();
@@ -489,7 +509,8 @@ impl World {
             self.leave(0);
         }
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
-            self.want(piece, true);
+            let priority = self.priorities[piece.at()];
+            self.prioritise(piece, priority.max(Priority::Low));
         }
         self.join(&Crowd::Everything);
         let blocks: usize = self.needed().map(|piece| self.complete_len(piece)).sum();
@@ -511,10 +532,10 @@ impl World {
 /// What a peer could be given, one kind before the next.
 #[derive(Debug, Default)]
 struct Choices {
-    /// Open pieces with a free block for this peer, and whether it works on them.
-    open: BTreeMap<PieceIndex, bool>,
-    /// Closed pieces it could open, with their availability.
-    closed: BTreeMap<PieceIndex, u32>,
+    /// Open pieces with a free block for this peer, with their priority and whether it works on them.
+    open: BTreeMap<PieceIndex, (Priority, bool)>,
+    /// Closed pieces it could open, with their priority and availability.
+    closed: BTreeMap<PieceIndex, (Priority, u32)>,
     /// Pieces that another was to fetch alone and left.
     abandoned: BTreeSet<PieceIndex>,
     /// In the endgame: blocks asked of others, with how many those are.
@@ -544,16 +565,35 @@ impl Choices {
         } else if self.abandoned.contains(&piece) {
             assert!(self.open.is_empty() && self.closed.is_empty(), "{self:?}");
         } else if sequential {
-            let lowest = self.open.keys().chain(self.closed.keys()).min();
-            assert_eq!(lowest, Some(&piece));
+            let open = self
+                .open
+                .iter()
+                .map(|(piece, (priority, _))| (*priority, *piece));
+            let closed = self
+                .closed
+                .iter()
+                .map(|(piece, (priority, _))| (*priority, *piece));
+            let first = open
+                .chain(closed)
+                .min_by_key(|(priority, piece)| (Reverse(*priority), *piece));
+            assert_eq!(first.map(|(_, piece)| piece), Some(piece), "{self:?}");
         } else if pick.opens {
-            assert!(self.open.is_empty(), "{pick:?} {self:?}");
-            let rarest = self.closed.values().min();
-            assert!(nothing_had || self.closed.get(&piece) == rarest);
+            let (priority, availability) = self.closed[&piece];
+            let open = self.open.values().map(|(priority, _)| *priority).max();
+            assert!(open.is_none_or(|open| open < priority), "{pick:?} {self:?}");
+            let closed = self.closed.values();
+            let first = closed.min_by_key(|(priority, rarity)| (Reverse(*priority), *rarity));
+            let (highest, rarest) = first.expect("the piece that was picked");
+            assert_eq!(priority, *highest, "{pick:?} {self:?}");
+            assert!(nothing_had || availability == *rarest, "{pick:?} {self:?}");
         } else {
-            let own = self.open.get(&piece);
-            assert_eq!(own, self.open.values().max(), "{pick:?} {self:?}");
-            assert!(own.is_some(), "{pick:?} {self:?}");
+            let mine = self.open.get(&piece).expect("an open piece");
+            assert_eq!(Some(mine), self.open.values().max(), "{pick:?} {self:?}");
+            let closed = self.closed.values().map(|(priority, _)| *priority).max();
+            assert!(
+                closed.is_none_or(|closed| closed <= mine.0),
+                "{pick:?} {self:?}"
+            );
         }
     }
 }

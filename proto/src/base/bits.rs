@@ -9,7 +9,7 @@ const WORD: usize = u64::BITS as usize;
 /// A set of indices below a fixed length, its size counted along.
 ///
 /// Invariant: bits at and past `len` are zero, and `ones` is the number of set bits.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bitfield {
     words: Vec<u64>,
     len: usize,

@@ -35,6 +35,32 @@ impl FileIndex {
     }
 }
 
+/// How urgently a file or a piece is to be fetched. A piece with bytes of several files has the
+/// greatest of their priorities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Not at all.
+    Unwanted,
+    /// After everything else.
+    Low,
+    /// As usual.
+    #[default]
+    Normal,
+    /// Before everything else.
+    High,
+}
+
+impl Priority {
+    /// The priorities of what is to be fetched, the highest first.
+    pub const WANTED: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
+
+    /// Whether it is to be fetched at all.
+    #[must_use]
+    pub const fn is_wanted(self) -> bool {
+        !matches!(self, Priority::Unwanted)
+    }
+}
+
 /// A range of a piece that exists: checked once, by [`Layout::block`], and then trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {

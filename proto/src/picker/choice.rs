@@ -1,10 +1,12 @@
 //! The choice: which block a peer is asked for next.
 
+use core::cmp::Reverse;
+
 use super::open::{ASKERS_MAX, OpenPiece};
 use super::{DUPLICATES_MAX, ENDGAME_PIECES, Pick, Picker};
 use crate::base::bits::Bitfield;
 use crate::base::id::ConnId;
-use crate::meta::layout::PieceIndex;
+use crate::meta::layout::{PieceIndex, Priority};
 
 /// How far into the rarity order a pick looks before it searches the peer's own pieces instead.
 const SCAN_MAX: usize = 128;
@@ -42,28 +44,24 @@ impl Picker {
         self.pick_within(who, Reach { have, only }, may_open)
     }
 
-    /// The first closed piece of a peer with these: one to ask it for if one can be opened.
-    /// O(pieces / 64).
+    /// Whether a peer with these pieces has a closed one: something to ask it for if a piece may be
+    /// opened. O(pieces / 64).
     #[must_use]
-    pub fn lowest_closed(&self, have: &Bitfield) -> Option<PieceIndex> {
-        let mut common = self.needed.common(have).map(|piece| piece as u32);
-        let lowest = common.find(|piece| self.rarity.place(*piece).is_some());
-        lowest.map(PieceIndex)
+    pub fn has_closed(&self, have: &Bitfield) -> bool {
+        let mut priorities = Priority::WANTED.into_iter();
+        priorities.any(|priority| self.rarity.members(priority).meets(have))
     }
 
     fn pick_within(&mut self, who: ConnId, reach: Reach<'_>, may_open: bool) -> Option<Pick> {
-        let continued = self.open_choice(who, reach);
-        let closed = if may_open && (continued.is_none() || self.sequential) {
-            self.closed_choice(reach)
+        let open = self.open_choice(who, reach);
+        let closed = if may_open {
+            self.closed_choice(reach, open)
         } else {
             None
         };
-        match (continued, closed) {
-            (Some(slot), Some(piece)) if piece < self.open.at(slot).piece() => {
-                self.open_piece(who, piece)
-            }
-            (Some(slot), _) => self.ask_free(who, slot),
-            (None, Some(piece)) => self.open_piece(who, piece),
+        match (closed, open) {
+            (Some(piece), _) => self.open_piece(who, piece),
+            (None, Some(slot)) => self.ask_free(who, slot),
             (None, None) => self
                 .take_over(who, reach)
                 .or_else(|| self.ask_again(who, reach)),
@@ -77,42 +75,73 @@ impl Picker {
             reach.covers(open.piece()) && open.admits(who)
         };
         let mut fitting = self.open.queue().iter().copied().filter(fits);
-        if self.sequential {
-            return fitting.min_by_key(|slot| self.open.at(*slot).piece());
-        }
         let oldest = fitting.next()?;
-        let mut own = core::iter::once(oldest).chain(fitting);
-        let own = own.find(|slot| self.open.at(*slot).employs(who));
+        let priority = self.open.at(oldest).priority();
+        let mut equals = core::iter::once(oldest)
+            .chain(fitting)
+            .take_while(|slot| self.open.at(*slot).priority() == priority);
+        if self.sequential {
+            return equals.min_by_key(|slot| self.open.at(*slot).piece());
+        }
+        let own = equals.find(|slot| self.open.at(*slot).employs(who));
         own.or(Some(oldest))
     }
 
-    /// The closed piece that a peer should open.
-    fn closed_choice(&mut self, reach: Reach<'_>) -> Option<PieceIndex> {
-        let place = |piece: &PieceIndex| self.rarity.place(piece.0);
-        if let Some(only) = reach.only {
-            let closed = only.iter().copied();
-            let closed = closed.filter(|piece| reach.covers(*piece) && place(piece).is_some());
-            return match self.sequential {
-                true => closed.min(),
-                false => closed.min_by_key(place),
-            };
-        }
+    /// The closed piece that a peer should open rather than go on with the open piece of this slot.
+    fn closed_choice(&mut self, reach: Reach<'_>, open: Option<u32>) -> Option<PieceIndex> {
+        let open = open.map(|slot| self.open.at(slot));
+        let open = open.map(|open| (open.priority(), open.piece()));
+        let sequential = self.sequential;
+        let goes_first = |priority: Priority| {
+            let rival = open.is_none_or(|(open, _)| priority > open);
+            rival || sequential && open.is_some_and(|(open, _)| priority == open)
+        };
+        let piece = match reach.only {
+            Some(only) => {
+                let fitting = only.iter().copied().filter(|piece| reach.covers(*piece));
+                self.closed_among(fitting.filter(|piece| goes_first(self.priority(*piece))))
+            }
+            None => {
+                let mut priorities = Priority::WANTED
+                    .into_iter()
+                    .take_while(|at| goes_first(*at));
+                priorities.find_map(|priority| self.closed_of(priority, reach.have))
+            }
+        }?;
+        let after = |(priority, open)| priority == self.priority(piece) && open < piece;
+        (!open.is_some_and(after)).then_some(piece)
+    }
+
+    /// The closed piece of a few that goes before the others.
+    fn closed_among(&self, pieces: impl Iterator<Item = PieceIndex>) -> Option<PieceIndex> {
+        let closed = pieces.filter_map(|piece| Some((self.rarity.place(piece.0)?, piece)));
+        let first = if self.sequential {
+            closed.min_by_key(|(_, piece)| (Reverse(self.priority(*piece)), *piece))
+        } else {
+            // The rarity order is one of priorities before all.
+            closed.min()
+        };
+        first.map(|(_, piece)| piece)
+    }
+
+    /// The closed piece of this priority that a peer with these pieces should open.
+    fn closed_of(&mut self, priority: Priority, have: &Bitfield) -> Option<PieceIndex> {
         // Tells at once when there is nothing, so that no scan ends in vain.
-        let lowest = self.lowest_closed(reach.have)?;
+        let lowest = self.rarity.members(priority).common(have).next()?;
         if self.sequential {
-            return Some(lowest);
+            return Some(PieceIndex(lowest as u32));
         }
         if self.had.count() == 0
-            && let Some(piece) = self.random_closed(reach.have)
+            && let Some(piece) = self.random_closed(priority, have)
         {
             return Some(piece);
         }
-        self.rarest_closed(reach.have)
+        self.rarest_closed(priority, have)
     }
 
     /// A random closed piece among those of `have`, if one is soon found.
-    fn random_closed(&mut self, have: &Bitfield) -> Option<PieceIndex> {
-        let order = self.rarity.order();
+    fn random_closed(&mut self, priority: Priority, have: &Bitfield) -> Option<PieceIndex> {
+        let order = self.rarity.order(priority);
         let (before, after) = order.split_at(self.rng.index(order.len()));
         let found = after
             .iter()
@@ -122,29 +151,30 @@ impl Picker {
         found.map(|piece| PieceIndex(*piece))
     }
 
-    /// The first of the rarity order among those of `have`.
-    fn rarest_closed(&self, have: &Bitfield) -> Option<PieceIndex> {
+    /// The first in the rarity order among those of `have`.
+    fn rarest_closed(&self, priority: Priority, have: &Bitfield) -> Option<PieceIndex> {
         // A piece of which no count is kept is had by seeds alone.
         let skip = if have.is_full() {
             0
         } else {
-            self.rarity.zeros()
+            self.rarity.zeros(priority)
         };
-        let front = self.rarity.order().iter().skip(skip).take(SCAN_MAX);
-        let mut front = front.filter(|piece| have.contains(**piece as usize));
-        if let Some(piece) = front.next() {
+        let order = self.rarity.order(priority);
+        let mut front = order.iter().skip(skip).take(SCAN_MAX);
+        if let Some(piece) = front.find(|piece| have.contains(**piece as usize)) {
             return Some(PieceIndex(*piece));
         }
-        let common = self.needed.common(have).map(|piece| piece as u32);
-        let closed = common.filter_map(|piece| Some((self.rarity.place(piece)?, piece)));
-        closed.min().map(|(_, piece)| PieceIndex(piece))
+        let common = self.rarity.members(priority).common(have);
+        self.closed_among(common.map(|piece| PieceIndex(piece as u32)))
     }
 
     fn open_piece(&mut self, who: ConnId, piece: PieceIndex) -> Option<Pick> {
-        self.rarity.remove(piece.0, self.counts[piece.at()]);
+        let priority = self.priority(piece);
+        self.rarity
+            .remove(piece.0, priority, self.counts[piece.at()]);
         let exclusive = self.suspects.contains(&piece);
         let blocks = self.layout.blocks_in(piece);
-        let slot = self.open.open(piece, blocks, exclusive);
+        let slot = self.open.open(piece, priority, blocks, exclusive);
         let pick = self.ask_free(who, slot)?;
         Some(Pick {
             opens: true,
@@ -194,7 +224,8 @@ impl Picker {
     /// Whether few pieces that anybody has are left with blocks that nobody is asked for.
     fn is_endgame(&self) -> bool {
         let unavailable = if self.seeds == 0 {
-            self.rarity.zeros()
+            let zeros = Priority::WANTED.map(|priority| self.rarity.zeros(priority));
+            zeros.iter().sum()
         } else {
             0
         };

@@ -81,15 +81,16 @@ impl Picker {
     }
 
     fn count_up(&mut self, piece: usize) {
-        let count = &mut self.counts[piece];
-        self.rarity.count_grew(piece as u32, *count, &mut self.rng);
+        let (count, priority) = (&mut self.counts[piece], self.priorities[piece]);
+        self.rarity
+            .count_grew(piece as u32, priority, *count, &mut self.rng);
         *count += 1;
     }
 
     fn count_down(&mut self, piece: usize) {
-        let count = &mut self.counts[piece];
+        let (count, priority) = (&mut self.counts[piece], self.priorities[piece]);
         self.rarity
-            .count_shrank(piece as u32, *count, &mut self.rng);
+            .count_shrank(piece as u32, priority, *count, &mut self.rng);
         *count -= 1;
     }
 }

@@ -1,14 +1,15 @@
 //! The open pieces: those with a slab, some of whose blocks are asked for or have arrived.
 //!
 //! Invariant: `index` is sorted by piece and names each open piece's slot in `table` once; `queue`
-//! holds, oldest first, the slots of those that are wanted and have a free block; all other slots of
-//! `table` are in `spare` and keep their vectors, so that opening a piece allocates nothing once as
-//! many were open before.
+//! holds the slots of those that are wanted and have a free block, by priority, the oldest of each
+//! first; all other slots of `table` are in `spare` and keep their vectors, so that opening a piece
+//! allocates nothing once as many were open before.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::base::id::ConnId;
-use crate::meta::layout::PieceIndex;
+use crate::meta::layout::{PieceIndex, Priority};
 
 /// The most peers that are asked for one block at a time.
 pub(super) const ASKERS_MAX: usize = 3;
@@ -40,12 +41,17 @@ pub(super) struct OpenPiece {
     free_from: u32,
     given: u32,
     crew: Vec<Member>,
-    wanted: bool,
-    queued: bool,
+    /// Unwanted if nothing of it is to be picked.
+    priority: Priority,
+    /// Its place in the queue, if it has one.
+    queued: Option<Rank>,
     /// Whether one peer at a time may fetch it, and who that is.
     exclusive: bool,
     holder: Option<ConnId>,
 }
+
+/// What the queue is sorted by: the highest priority first, then the oldest.
+type Rank = (Reverse<Priority>, u64);
 
 /// Members of the crew that are asked for a block and that gave it. A peer may still be asked for a
 /// block that another gave: until its request is void.
@@ -86,13 +92,19 @@ impl OpenPieces {
         self.index.iter().map(|(_, slot)| (*slot, self.at(*slot)))
     }
 
-    /// The slots of the wanted pieces with a free block, oldest first.
+    /// The slots of the wanted pieces with a free block: by priority, and the oldest of each first.
     pub(super) fn queue(&self) -> &[u32] {
         &self.queue
     }
 
     /// Opens a wanted piece that is not open.
-    pub(super) fn open(&mut self, piece: PieceIndex, blocks: u32, exclusive: bool) -> u32 {
+    pub(super) fn open(
+        &mut self,
+        piece: PieceIndex,
+        priority: Priority,
+        blocks: u32,
+        exclusive: bool,
+    ) -> u32 {
         let slot = self.spare.pop().unwrap_or(self.table.len() as u32);
         if slot as usize == self.table.len() {
             self.table.push(OpenPiece::empty());
@@ -104,7 +116,7 @@ impl OpenPieces {
         self.update(slot, |open| {
             open.piece = piece;
             open.serial = serial;
-            open.wanted = true;
+            open.priority = priority;
             open.exclusive = exclusive;
             open.blocks.resize(blocks as usize, BlockState::FREE);
             open.reset();
@@ -118,7 +130,7 @@ impl OpenPieces {
             return false;
         };
         let slot = self.index[at].1;
-        self.update(slot, |open| open.wanted = false);
+        self.update(slot, |open| open.priority = Priority::Unwanted);
         self.index.remove(at);
         self.spare.push(slot);
         true
@@ -128,19 +140,23 @@ impl OpenPieces {
     pub(super) fn update<R>(&mut self, slot: u32, change: impl FnOnce(&mut OpenPiece) -> R) -> R {
         let open = &mut self.table[slot as usize];
         let result = change(open);
-        let (was, is) = (open.queued, open.wanted && open.free > 0);
+        let (was, is) = (open.queued, open.rank());
         if was != is {
-            open.queued = is;
-            let serial = open.serial;
-            let older = |slot: &u32| self.table[*slot as usize].serial < serial;
-            let at = self.queue.partition_point(older);
-            if is {
-                self.queue.insert(at, slot);
-            } else {
-                self.queue.remove(at);
+            if let Some(rank) = was {
+                self.queue.remove(self.place_of(rank));
             }
+            if let Some(rank) = is {
+                self.queue.insert(self.place_of(rank), slot);
+            }
+            self.table[slot as usize].queued = is;
         }
         result
+    }
+
+    /// Where in the queue a piece of this rank stands or would stand.
+    fn place_of(&self, rank: Rank) -> usize {
+        let before = |slot: &u32| self.at(*slot).queued < Some(rank);
+        self.queue.partition_point(before)
     }
 
     fn position(&self, piece: PieceIndex) -> Result<usize, usize> {
@@ -151,16 +167,16 @@ impl OpenPieces {
     pub(super) fn check_invariant(&self) {
         assert!(self.index.is_sorted_by(|one, next| one.0 < next.0));
         assert_eq!(self.index.len() + self.spare.len(), self.table.len());
-        let age = |slot: &u32| self.at(*slot).serial;
-        assert!(self.queue.is_sorted_by(|one, next| age(one) < age(next)));
+        let rank = |slot: &u32| self.at(*slot).rank();
+        assert!(self.queue.is_sorted_by(|one, next| rank(one) < rank(next)));
         let mut queued = 0;
         for (piece, slot) in &self.index {
             let open = self.at(*slot);
             assert_eq!(open.piece, *piece);
             assert!(!self.spare.contains(slot));
-            assert_eq!(open.queued, open.wanted && open.free > 0);
-            assert_eq!(self.queue.contains(slot), open.queued);
-            queued += usize::from(open.queued);
+            assert_eq!(open.queued, open.rank());
+            assert_eq!(self.queue.contains(slot), open.queued.is_some());
+            queued += usize::from(open.queued.is_some());
             open.check_invariant();
         }
         assert_eq!(self.queue.len(), queued);
@@ -177,8 +193,8 @@ impl OpenPiece {
             free_from: 0,
             given: 0,
             crew: Vec::new(),
-            wanted: false,
-            queued: false,
+            priority: Priority::Unwanted,
+            queued: None,
             exclusive: false,
             holder: None,
         }
@@ -186,6 +202,16 @@ impl OpenPiece {
 
     pub(super) fn piece(&self) -> PieceIndex {
         self.piece
+    }
+
+    pub(super) fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Its place in the queue, if it is to be there.
+    fn rank(&self) -> Option<Rank> {
+        let queued = self.priority.is_wanted() && self.free > 0;
+        queued.then_some((Reverse(self.priority), self.serial))
     }
 
     /// Whether all blocks have arrived.
@@ -208,8 +234,8 @@ impl OpenPiece {
         self.exclusive && !self.is_complete() && self.crew.iter().all(|member| member.asked == 0)
     }
 
-    pub(super) fn set_wanted(&mut self, wanted: bool) {
-        self.wanted = wanted;
+    pub(super) fn set_priority(&mut self, priority: Priority) {
+        self.priority = priority;
     }
 
     /// From now on one peer at a time may fetch it.
@@ -256,7 +282,7 @@ impl OpenPiece {
 
     /// The first block that is asked of exactly `askers` peers, but not of `who`.
     pub(super) fn shared_block(&self, who: ConnId, askers: usize) -> Option<u32> {
-        if self.exclusive || !self.wanted || self.is_complete() {
+        if self.exclusive || !self.priority.is_wanted() || self.is_complete() {
             return None;
         }
         let me = self.find(who).unwrap_or(NOBODY);

@@ -49,6 +49,12 @@ fn fetch(picker: &mut Picker, who: ConnId, piece: u32) {
     picker.verified(PieceIndex(piece));
 }
 
+fn prioritise(picker: &mut Picker, pieces: &[u32], priority: Priority) {
+    for piece in pieces {
+        picker.set_priority(PieceIndex(*piece), priority);
+    }
+}
+
 /// Once something is had, pieces are opened by how few peers have them, and seeds change nothing
 /// about the order.
 #[test]
@@ -78,6 +84,125 @@ fn the_rarest_piece_is_found_far_down_the_order() {
     }
     let order = pieces_of(&drain(&mut picker, peer(0), &only(&[298, 299], 300)));
     assert_eq!(order, [299, 298]);
+}
+
+/// Urgent pieces are opened first however common they are, unwanted ones never; within a priority
+/// the rarest goes first.
+#[test]
+fn pieces_are_opened_by_priority_and_then_by_rarity() {
+    let mut picker = picker(8);
+    fetch(&mut picker, peer(0), 7);
+    for crowd in [&[0, 1, 2, 3, 4, 5][..], &[0, 1, 2, 4], &[0, 2]] {
+        let _counted = picker.peer_joined(&only(crowd, 8));
+    }
+    prioritise(&mut picker, &[0, 1], Priority::High);
+    prioritise(&mut picker, &[4, 5], Priority::Low);
+    prioritise(&mut picker, &[6], Priority::Unwanted);
+    picker.check_invariant();
+    let order = pieces_of(&drain(&mut picker, peer(0), &Bitfield::full(8)));
+    assert_eq!(order, [1, 0, 3, 2, 5, 4]);
+    assert_eq!(picker.priority(PieceIndex(6)), Priority::Unwanted);
+}
+
+/// The rarest urgent piece is found where a peer has none but that among hundreds of urgent ones.
+#[test]
+fn an_urgent_piece_is_found_far_down_the_order() {
+    let mut picker = picker(400);
+    fetch(&mut picker, peer(0), 0);
+    let urgent: Vec<u32> = (100..400).collect();
+    prioritise(&mut picker, &urgent, Priority::High);
+    for _ in 0..3 {
+        let _counted = picker.peer_joined(&only(&[1, 2, 398, 399], 400));
+    }
+    let _counted = picker.peer_joined(&only(&[398], 400));
+    let rare: Vec<usize> = (3..398).collect();
+    let _counted = picker.peer_joined(&only(&rare, 400));
+    let order = pieces_of(&drain(&mut picker, peer(0), &only(&[1, 398, 399], 400)));
+    assert_eq!(order, [399, 398, 1]);
+}
+
+/// Until one piece is had a random one is opened, but one of the most urgent.
+#[test]
+fn the_first_piece_is_one_of_the_most_urgent() {
+    let first = |seed: u8| {
+        let layout = picker(200).layout;
+        let mut picker = Picker::new(layout, Rng::from_seed([seed; 32]));
+        prioritise(&mut picker, &[3, 70, 150], Priority::High);
+        let pick = picker.pick(peer(0), &Bitfield::full(200), true);
+        pick.unwrap().block.piece.0
+    };
+    let chosen: BTreeSet<_> = (0..30).map(first).collect();
+    assert_eq!(chosen, [3, 70, 150].into());
+}
+
+/// A started piece does not hold back a more urgent one; where no piece may be opened it goes on.
+#[test]
+fn an_urgent_piece_is_opened_before_others_are_gone_on_with() {
+    let mut picker = picker(10);
+    let have = Bitfield::full(10);
+    let usual = picker.pick(peer(0), &have, true).unwrap().block.piece;
+    let urgent = PieceIndex((usual.0 + 1) % 10);
+    picker.set_priority(urgent, Priority::High);
+    let kept = picker.pick(peer(0), &have, false).unwrap();
+    assert_eq!(kept.block.piece, usual);
+    let opened = picker.pick(peer(0), &have, true).unwrap();
+    assert!(opened.opens && opened.block.piece == urgent);
+    let lacking = only(&[usual.at()], 10);
+    assert!(!picker.pick(peer(1), &lacking, true).unwrap().opens);
+    let joined = picker.pick(peer(1), &have, true).unwrap();
+    assert_eq!(joined.block.piece, urgent, "though it works on the other");
+}
+
+/// The blocks of open pieces follow a new priority at once; an unwanted piece gives none, keeps what
+/// arrives, and can be taken apart or taken up again.
+#[test]
+fn open_pieces_follow_their_priority() {
+    let mut picker = picker(2);
+    let (older, newer) = (PieceIndex(0), PieceIndex(1));
+    let asked = picker.pick(peer(0), &only(&[0], 2), true).unwrap().block;
+    picker.pick(peer(0), &only(&[1], 2), true);
+    let have = Bitfield::full(2);
+    let next = |picker: &mut Picker, who| {
+        picker.check_invariant();
+        let block = picker.pick(peer(who), &have, true)?.block;
+        picker.release(peer(who), block);
+        Some(block.piece)
+    };
+    assert_eq!(next(&mut picker, 1), Some(older));
+    picker.set_priority(newer, Priority::High);
+    assert_eq!(next(&mut picker, 1), Some(newer));
+    picker.set_priority(newer, Priority::Low);
+    assert_eq!(next(&mut picker, 1), Some(older));
+    picker.set_priority(older, Priority::Unwanted);
+    assert_eq!(next(&mut picker, 1), Some(newer));
+    assert!(picker.needs(peer(0), asked) && picker.missing_wanted() == 1);
+    picker.set_priority(older, Priority::High);
+    assert_eq!(next(&mut picker, 1), Some(older));
+
+    picker.set_priority(older, Priority::Unwanted);
+    let asked_of: Vec<ConnId> = picker.asked(asked).collect();
+    assert_eq!(asked_of, [peer(0)]);
+    picker.release(peer(0), asked);
+    picker.close_piece(older);
+    picker.set_had(newer);
+    picker.check_invariant();
+    assert!(picker.is_done() && next(&mut picker, 1).is_none());
+    picker.set_priority(older, Priority::Low);
+    assert!(!picker.is_done() && next(&mut picker, 1) == Some(older));
+}
+
+/// A piece that goes missing has the priority that it was given while it was had.
+#[test]
+fn had_pieces_keep_their_priority() {
+    let mut picker = picker(3);
+    (0..3).for_each(|piece| picker.set_had(PieceIndex(piece)));
+    picker.set_priority(PieceIndex(2), Priority::High);
+    picker.set_priority(PieceIndex(1), Priority::Unwanted);
+    assert!(picker.is_done());
+    (0..3).for_each(|piece| picker.set_missing(PieceIndex(piece)));
+    picker.check_invariant();
+    let order = pieces_of(&drain(&mut picker, peer(0), &Bitfield::full(3)));
+    assert_eq!(order, [2, 0]);
 }
 
 /// Until one piece is had a random one is opened, and another seed chooses another.
@@ -246,6 +371,26 @@ fn an_abandoned_suspect_piece_is_taken_over() {
     picker.check_invariant();
 }
 
+/// Sequential mode keeps to the priorities: the lowest urgent piece, then the lowest of the others.
+#[test]
+fn sequential_mode_keeps_to_the_priorities() {
+    let mut picker = picker(6);
+    let have = Bitfield::full(6);
+    picker.set_sequential(true);
+    let low = picker.pick(peer(0), &only(&[1], 6), true).unwrap().block;
+    picker.release(peer(0), low);
+    prioritise(&mut picker, &[1, 2], Priority::Low);
+    prioritise(&mut picker, &[3, 5], Priority::High);
+    let allowed = [4, 2, 3, 5].map(PieceIndex);
+    let among = picker.pick_among(peer(0), &have, &allowed, true).unwrap();
+    assert_eq!(among.block.piece, PieceIndex(3));
+    picker.close_piece(PieceIndex(3));
+    let picks = drain(&mut picker, peer(0), &have);
+    let firsts = picks.iter().filter(|pick| pick.block.begin == 0);
+    let order: Vec<u32> = firsts.map(|pick| pick.block.piece.0).collect();
+    assert_eq!(order, [3, 5, 0, 4, 1, 2]);
+}
+
 /// Sequential mode takes the lowest piece, open or not, and skips what is not wanted.
 #[test]
 fn sequential_mode_goes_from_the_front() {
@@ -253,12 +398,27 @@ fn sequential_mode_goes_from_the_front() {
     let have = Bitfield::full(6);
     picker.set_sequential(true);
     picker.set_had(PieceIndex(0));
-    picker.set_wanted(PieceIndex(2), false);
+    picker.set_priority(PieceIndex(2), Priority::Unwanted);
     let late = only(&[4], 6);
     picker.pick(peer(0), &late, true);
     let order = pieces_of(&drain(&mut picker, peer(0), &have));
     assert_eq!(order, [1, 3, 5]);
     assert!(picker.wants_from(&late) && !picker.wants_from(&only(&[0, 2], 6)));
+}
+
+/// Among the pieces allowed, too, the most urgent goes first and then the rarest.
+#[test]
+fn picks_among_a_few_pieces_keep_to_the_priorities() {
+    let mut picker = picker(20);
+    let have = Bitfield::full(20);
+    for crowd in [&[2, 5, 9][..], &[2, 9], &[9]] {
+        let _counted = picker.peer_joined(&only(crowd, 20));
+    }
+    prioritise(&mut picker, &[9, 11], Priority::High);
+    prioritise(&mut picker, &[5], Priority::Low);
+    let allowed = [5, 2, 9, 11].map(PieceIndex);
+    let picks = core::iter::from_fn(|| picker.pick_among(peer(1), &have, &allowed, true));
+    assert_eq!(pieces_of(&picks.collect::<Vec<_>>()), [11, 9, 2, 5]);
 }
 
 /// While choked only the pieces allowed are picked.
@@ -282,7 +442,7 @@ fn pieces_change_sides() {
     let have = Bitfield::full(2);
     let pick = picker.pick(peer(0), &have, true).unwrap();
     let (open, other) = (pick.block.piece, PieceIndex(1 - pick.block.piece.0));
-    picker.set_wanted(open, false);
+    picker.set_priority(open, Priority::Unwanted);
     picker.check_invariant();
     assert_ne!(picker.pick(peer(0), &have, true).unwrap().block.piece, open);
     picker.close_piece(open);

@@ -73,7 +73,7 @@ impl Torrent {
             self.picker.pick(conn, &peer.have, may_open)
         };
         let Some(pick) = pick else {
-            if !may_open && self.picker.lowest_closed(&peer.have).is_some() {
+            if !may_open && self.picker.has_closed(&peer.have) {
                 shared.stand_in_line(self.id);
             }
             return None;

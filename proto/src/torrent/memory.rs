@@ -175,7 +175,7 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
     // Banned hosts, and those on their way there.
     let bans = tree(2 * BANS_MAX as u64 * BAN);
     let suspects = grown(BLOCKS_MAX as u64 * SUSPECT);
-    // The picker's counts, order and sets; what we have and want, and what we had in which order;
+    // The picker's counts, priorities, order and sets; what we have and want, and what we had in which order;
     // at the start, what is to be checked.
     let piece_lists = pieces * (PICKED_PIECE + 1)
         + grown(pieces * size::<PieceIndex>())
@@ -213,8 +213,8 @@ const ADDRESS: u64 = 112;
 const BAN: u64 = 24;
 /// A block of a piece that failed, its giver and its digest.
 const SUSPECT: u64 = 48;
-/// A piece of the picker: count, order, place and three sets.
-const PICKED_PIECE: u64 = 11;
+/// A piece of the picker: count, priority, order, place and five sets.
+const PICKED_PIECE: u64 = 12;
 /// An open piece of the picker and of the assembly.
 const OPEN_PIECE: u64 = 320;
 /// A block of an open piece, and the peers that are asked for it (three) or gave it.
