@@ -9,10 +9,14 @@
 //! replaced by a random one that waits, a newcomer three times as likely as others. A peer that
 //! snubs us can have no other (BEP 3, "anti-snubbing").
 //!
-//! While we seed, peers take turns: the one longest without goes first, those never served before
-//! all. A turn ends after [`TURN`] or [`TURN_BYTES`], whichever is first, but lasts one round at
-//! least; a fast peer's turns are short and a slow one's few bytes do not hold a slot for ever. When
-//! there are slots for all, nobody is choked, and the fast ones go before where there are too few.
+//! While we seed, most slots go to those to whom blocks flow fastest, so that whole copies spread
+//! soon. A quarter of the slots, one at least, goes round: each that waits has one for [`OPTIMISTIC`],
+//! or for one round if it takes nothing, and keeps a slot if it proves to be fast. Whoever waits
+//! longest is next; one never served counts as if it had waited [`HEAD_START`] longer, so that fresh
+//! peers soon have something to trade. Who comes later than that after a peer began to wait goes
+//! behind it: nobody is starved, however many come, or come again.
+//!
+//! In both phases nobody is choked while there are slots for all.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -30,11 +34,9 @@ pub const OPTIMISTIC: Duration = Duration::from_secs(30);
 /// How long a peer counts as a newcomer, from its connection.
 pub const NEWCOMER: Duration = Duration::from_secs(60);
 
-/// How long a turn lasts at most while we seed and others wait.
-pub const TURN: Duration = Duration::from_secs(60);
-
-/// How many bytes end a turn while we seed and others wait.
-pub const TURN_BYTES: u64 = 32 << 20;
+/// How much longer than it did a peer counts as having waited that we never served while we seed:
+/// long enough for a newcomer to go before a crowd of some dozens that all had their turn.
+pub const HEAD_START: Duration = Duration::from_secs(30 * 60);
 
 /// How much likelier a newcomer gets an optimistic slot.
 const NEWCOMER_WEIGHT: u64 = 3;
@@ -56,8 +58,8 @@ pub struct PeerView {
     pub snubbed: bool,
     /// When it was connected.
     pub connected_at: Instant,
-    /// When it was unchoked last, choked again or not.
-    pub unchoked_at: Option<Instant>,
+    /// When it was unchoked or, after that, choked last; `None` if it was never unchoked.
+    pub switched_at: Option<Instant>,
     /// Whether it has every piece: it needs no slot.
     pub has_all: bool,
 }
@@ -69,6 +71,29 @@ pub struct Decision {
     pub choke: Vec<ConnId>,
     /// Choked peers to unchoke.
     pub unchoke: Vec<ConnId>,
+}
+
+/// A choice half made: slots are given, to the best first, and others want one.
+struct Choice<'a> {
+    slots: usize,
+    chosen: Vec<ConnId>,
+    /// Choked peers.
+    waiting: Vec<&'a PeerView>,
+    /// Unchoked peers whose turn is over, the best first.
+    expired: Vec<&'a PeerView>,
+}
+
+impl Choice<'_> {
+    fn room(&self) -> usize {
+        self.slots - self.chosen.len()
+    }
+
+    /// Slots that nobody waits for are kept by those that have them.
+    fn finish(mut self) -> Vec<ConnId> {
+        let kept = self.expired.iter().take(self.room());
+        self.chosen.extend(kept.map(|peer| peer.conn));
+        self.chosen
+    }
 }
 
 /// The choker of one torrent.
@@ -97,7 +122,7 @@ impl Choker {
         let eligible = peers.iter().filter(|peer| peer.interested && !peer.has_all);
         let eligible: Vec<&PeerView> = eligible.collect();
         let mut chosen = if seeding {
-            self.take_turns(now, eligible)
+            self.spread(now, eligible)
         } else {
             self.reciprocate(now, eligible)
         };
@@ -113,33 +138,63 @@ impl Choker {
         decision
     }
 
-    fn reciprocate(&mut self, now: Instant, mut peers: Vec<&PeerView>) -> Vec<ConnId> {
-        // Among equals those that have a slot keep it.
-        peers.sort_by_key(|peer| Reverse((earned(peer), peer.unchoked)));
+    /// While we download: those that give most, and chance.
+    fn reciprocate(&mut self, now: Instant, peers: Vec<&PeerView>) -> Vec<ConnId> {
         // A single slot is earned: nobody would give anything for a chance that all have alike.
         let regular = if self.slots > 1 { self.slots - 1 } else { 1 };
-        let earners = peers.iter().take_while(|peer| earned(peer) > 0).count();
-        let rest = peers.split_off(earners.min(regular).min(self.slots));
-        let mut chosen: Vec<ConnId> = peers.iter().map(|peer| peer.conn).collect();
+        let mut choice = self.best(now, peers, regular, earned, |_| OPTIMISTIC);
+        while choice.room() > 0 && !choice.waiting.is_empty() {
+            let drawn = self.draw(now, &mut choice.waiting);
+            choice.chosen.push(drawn);
+        }
+        choice.finish()
+    }
 
-        let left = self.slots - chosen.len();
-        let (mut tenants, mut waiting) = (Vec::new(), Vec::new());
-        let mut expired = Vec::new();
+    /// While we seed: those that take fastest, and turns.
+    fn spread(&mut self, now: Instant, mut peers: Vec<&PeerView>) -> Vec<ConnId> {
+        // Chance decides between those that are equally fast or have waited equally long.
+        self.rng.shuffle(&mut peers);
+        let turns = (self.slots / 4).max(1);
+        let regular = self.slots.saturating_sub(turns);
+        let mut choice = self.best(now, peers, regular, taken, turn);
+        choice.waiting.sort_by_key(|peer| queued_at(peer));
+        let next = choice.waiting.iter().take(choice.room());
+        choice.chosen.extend(next.map(|peer| peer.conn));
+        choice.finish()
+    }
+
+    /// Gives `regular` slots to those with the most merit, if they have any, and the others to those
+    /// whose turn is not over.
+    fn best<'a>(
+        &self,
+        now: Instant,
+        mut peers: Vec<&'a PeerView>,
+        regular: usize,
+        merit: fn(&PeerView) -> u64,
+        turn: fn(&PeerView) -> Duration,
+    ) -> Choice<'a> {
+        // Among equals those that have a slot keep it.
+        peers.sort_by_key(|peer| Reverse((merit(peer), peer.unchoked)));
+        let worthy = peers.iter().take_while(|peer| merit(peer) > 0).count();
+        let rest = peers.split_off(worthy.min(regular).min(self.slots));
+        let mut choice = Choice {
+            slots: self.slots,
+            chosen: peers.iter().map(|peer| peer.conn).collect(),
+            waiting: Vec::new(),
+            expired: Vec::new(),
+        };
+        let mut tenants = Vec::new();
         for peer in rest {
             match tenure(now, peer) {
-                Some(tenure) if tenure < OPTIMISTIC => tenants.push((tenure, peer)),
-                Some(_) => expired.push(peer),
-                None => waiting.push(peer),
+                Some(tenure) if tenure < turn(peer) => tenants.push((tenure, peer)),
+                Some(_) => choice.expired.push(peer),
+                None => choice.waiting.push(peer),
             }
         }
         tenants.sort_by_key(|(tenure, _)| *tenure);
-        chosen.extend(tenants.iter().take(left).map(|(_, peer)| peer.conn));
-        while chosen.len() < self.slots && !waiting.is_empty() {
-            chosen.push(self.draw(now, &mut waiting));
-        }
-        let vacant = self.slots - chosen.len();
-        chosen.extend(expired.iter().take(vacant).map(|peer| peer.conn));
-        chosen
+        let kept = tenants.iter().take(choice.room());
+        choice.chosen.extend(kept.map(|(_, peer)| peer.conn));
+        choice
     }
 
     /// Takes a random one out of those that wait.
@@ -160,19 +215,6 @@ impl Choker {
         });
         waiting.swap_remove(drawn.unwrap_or(0)).conn
     }
-
-    fn take_turns(&mut self, now: Instant, mut peers: Vec<&PeerView>) -> Vec<ConnId> {
-        // Chance decides between those that wait equally long.
-        self.rng.shuffle(&mut peers);
-        peers.sort_by_key(|peer| match tenure(now, peer) {
-            Some(tenure) if !turn_is_over(tenure, peer) => (0, 0),
-            // `None`, never served, is before all instants.
-            None => (1, peer.unchoked_at.map_or(0, |at| at.as_micros() + 1)),
-            Some(_) => (2, u64::MAX - peer.up_rate),
-        });
-        peers.truncate(self.slots);
-        peers.iter().map(|peer| peer.conn).collect()
-    }
 }
 
 /// What earns a peer a slot: nothing if it snubs us.
@@ -180,17 +222,28 @@ fn earned(peer: &PeerView) -> u64 {
     if peer.snubbed { 0 } else { peer.down_rate }
 }
 
-/// For how long a peer has had its slot.
-fn tenure(now: Instant, peer: &PeerView) -> Option<Duration> {
-    let since = peer.unchoked_at.unwrap_or(now);
-    peer.unchoked.then(|| now.since(since))
+/// What earns a peer a slot while we seed: how fast it takes what it is given.
+fn taken(peer: &PeerView) -> u64 {
+    if peer.unchoked { peer.up_rate } else { 0 }
 }
 
-/// Whether a peer has had its share, or takes nothing.
-fn turn_is_over(tenure: Duration, peer: &PeerView) -> bool {
-    let bytes = u128::from(peer.up_rate) * tenure.as_millis() / 1000;
-    let share = tenure >= TURN || bytes >= u128::from(TURN_BYTES) || bytes == 0;
-    tenure >= ROUND && share
+/// How long a peer's turn lasts while we seed and others wait.
+fn turn(peer: &PeerView) -> Duration {
+    if taken(peer) > 0 { OPTIMISTIC } else { ROUND }
+}
+
+/// Since when a peer waits for its turn: the earlier, the sooner it has it.
+fn queued_at(peer: &PeerView) -> Instant {
+    match peer.switched_at {
+        Some(choked_at) => choked_at + HEAD_START,
+        None => peer.connected_at,
+    }
+}
+
+/// For how long a peer has had its slot.
+fn tenure(now: Instant, peer: &PeerView) -> Option<Duration> {
+    let since = peer.switched_at.unwrap_or(now);
+    peer.unchoked.then(|| now.since(since))
 }
 
 #[cfg(test)]
@@ -233,7 +286,7 @@ mod tests {
                 up_rate: 10_000,
                 snubbed: false,
                 connected_at: Instant::ZERO,
-                unchoked_at: None,
+                switched_at: None,
                 has_all: false,
             });
             self.served.push(0);
@@ -252,11 +305,10 @@ mod tests {
             for (peer, served) in self.peers.iter_mut().zip(&mut self.served) {
                 assert!(peer.unchoked || !decision.choke.contains(&peer.conn));
                 assert!(!peer.unchoked || !decision.unchoke.contains(&peer.conn));
-                if decision.unchoke.contains(&peer.conn) {
-                    peer.unchoked_at = Some(self.now);
-                    peer.unchoked = true;
-                } else if decision.choke.contains(&peer.conn) {
-                    peer.unchoked = false;
+                let unchoked = decision.unchoke.contains(&peer.conn);
+                if unchoked || decision.choke.contains(&peer.conn) {
+                    peer.switched_at = Some(self.now);
+                    peer.unchoked = unchoked;
                 }
                 assert!(!peer.unchoked || (peer.interested && !peer.has_all));
                 *served += u32::from(peer.unchoked);
@@ -369,29 +421,84 @@ mod tests {
         }
     }
 
-    /// A seed serves everybody in turn, whatever they give; nobody waits much longer than others.
+    /// A seed finds the fast and keeps them, however late they come; the others share what goes
+    /// round, each its turn.
     #[test]
-    fn a_seed_serves_everybody_in_turn() {
+    fn a_seed_keeps_the_fast_and_lets_the_others_take_turns() {
         let mut scene = Scene::new(4, true);
-        scene.add_all(0..20);
-        scene.rounds(30 * 5);
-        assert!(scene.served.iter().all(|served| (24..=36).contains(served)));
-        let late = scene.add(0);
-        scene.rounds(6);
-        assert!(scene.served[late] > 0, "a fresh peer goes first");
+        scene.add_all([0; 20]);
+        let fast = [3, 9, 15];
+        for peer in fast {
+            scene.peers[peer].up_rate = 1_000_000;
+        }
+        scene.rounds(3 * 20);
+        scene.served.fill(0);
+        scene.rounds(3 * 17 * 5);
+        assert_eq!(fast.map(|peer| scene.served[peer]), [3 * 17 * 5; 3]);
+        for peer in (0..20).filter(|peer| !fast.contains(peer)) {
+            assert_eq!(scene.served[peer], 3 * 5, "peer {peer}");
+        }
+        let faster = scene.add(0);
+        scene.peers[faster].up_rate = 2_000_000;
+        scene.peers[faster].connected_at = scene.now;
+        scene.rounds(4);
+        scene.served.fill(0);
+        scene.rounds(100);
+        assert_eq!(scene.served[faster], 100);
     }
 
-    /// Turns are shares of bytes: the fast are soon done, the idle at once, the slow after a minute.
+    /// Where all are equally fast, all are served alike in the long run.
     #[test]
-    fn a_turn_ends_by_bytes_or_by_time() {
+    fn a_seed_serves_equals_alike() {
+        let mut scene = Scene::new(8, true);
+        scene.add_all([0; 20]);
+        scene.rounds(4000);
+        let mean = 4000 * 8 / 20;
+        let alike = mean * 3 / 4..mean * 5 / 4;
+        assert!(
+            scene.served.iter().all(|served| alike.contains(served)),
+            "{:?}",
+            scene.served
+        );
+    }
+
+    /// A fresh peer is next in a crowd in which everybody had a turn lately, even with one slot.
+    #[test]
+    fn a_seed_serves_a_fresh_peer_next() {
         let mut scene = Scene::new(1, true);
-        let rates = [0, 10_000, TURN_BYTES.div_ceil(30), TURN_BYTES];
-        for rate in rates {
-            let number = scene.add(0);
-            scene.peers[number].up_rate = rate;
+        scene.add_all([0; 30]);
+        scene.rounds(3 * 40);
+        let late = scene.add(0);
+        scene.peers[late].connected_at = scene.now;
+        scene.rounds(3);
+        assert!(scene.served[late] > 0);
+    }
+
+    /// Newcomers without end do not keep a peer from its next turn for ever.
+    #[test]
+    fn a_flood_of_newcomers_starves_nobody() {
+        let mut scene = Scene::new(1, true);
+        let first = scene.add(0);
+        scene.rounds(3);
+        assert_eq!(scene.served[first], 3);
+        // Three newcomers come in the time of one turn; those of the head start go first.
+        let ahead = (HEAD_START.as_millis() / ROUND.as_millis()) as u32 + 4;
+        for _ in 0..3 * ahead {
+            let late = scene.add(0);
+            scene.peers[late].connected_at = scene.now;
+            scene.round();
         }
-        scene.rounds(11 * 20);
-        assert_eq!(scene.served, [20, 120, 60, 20]);
+        assert!(scene.served[first] > 3);
+    }
+
+    /// The turn of one that takes nothing is over after a round, that of others after three.
+    #[test]
+    fn an_idle_peer_has_a_short_turn() {
+        let mut scene = Scene::new(1, true);
+        scene.add_all([0; 4]);
+        scene.peers[2].up_rate = 0;
+        scene.rounds(10 * 20);
+        assert_eq!(scene.served, [60, 60, 20, 60]);
     }
 
     /// No slots, no peers unchoked; no peers, nothing to decide.

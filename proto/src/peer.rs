@@ -120,8 +120,8 @@ pub struct Peer<W> {
     pub up: Meter,
     /// When it was adopted.
     pub connected_at: Instant,
-    /// When it was unchoked last.
-    pub unchoked_at: Option<Instant>,
+    /// When we unchoked it or, after that, choked it last; `None` if we never unchoked it.
+    pub switched_at: Option<Instant>,
     /// When anything came last.
     pub heard_at: Instant,
     /// When anything was sent last.
@@ -160,7 +160,7 @@ impl<W> Peer<W> {
             down: Meter::default(),
             up: Meter::default(),
             connected_at: now,
-            unchoked_at: None,
+            switched_at: None,
             heard_at: now,
             spoke_at: now,
             progress_at: now,

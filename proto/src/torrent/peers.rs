@@ -284,7 +284,7 @@ impl Torrent {
         let decision = self.choker.round(now, self.phase == Phase::Seeding, &views);
         for conn in decision.choke {
             self.with_session(conn, |torrent, session| {
-                torrent.choke(conn, &mut session.peer, shared);
+                torrent.choke(now, conn, &mut session.peer, shared);
             });
         }
         for conn in decision.unchoke {
@@ -396,7 +396,7 @@ fn view(now: Instant, conn: ConnId, peer: &Peer<Writer>) -> PeerView {
         up_rate: peer.up.rate(now),
         snubbed: peer.snubbed,
         connected_at: peer.connected_at,
-        unchoked_at: peer.unchoked_at,
+        switched_at: peer.switched_at,
         has_all: peer.have.is_full(),
     }
 }

@@ -65,8 +65,15 @@ impl Torrent {
     }
 
     /// Chokes a peer: what it asked for and did not get is withdrawn.
-    pub(super) fn choke(&mut self, conn: ConnId, peer: &mut Peer<Writer>, shared: &mut Shared) {
+    pub(super) fn choke(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        peer: &mut Peer<Writer>,
+        shared: &mut Shared,
+    ) {
         peer.choked = true;
+        peer.switched_at = Some(now);
         let withdrawn: Vec<Block> = peer.uploads.drain().collect();
         let fast = peer.is_fast();
         shared.send(conn, |out| {
@@ -88,7 +95,7 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         peer.choked = false;
-        peer.unchoked_at = Some(now);
+        peer.switched_at = Some(now);
         shared.send(conn, |out| Message::Unchoke.encode(out));
     }
 
