@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ripcurrent_benches::{PIECES, bitfield, crowd, peer, picker, rng};
 use ripcurrent_proto::base::bits::Bitfield;
-use ripcurrent_proto::meta::layout::PieceIndex;
+use ripcurrent_proto::meta::layout::{PieceIndex, Priority};
 use ripcurrent_proto::picker::{Arrival, Picker};
 
 /// A peer tells of piece after piece, in random order.
@@ -17,6 +17,21 @@ fn have(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::from(PIECES)));
     group.bench_function("missing", |bencher| {
         let setup = || picker(&crowd);
+        bencher.iter_batched_ref(
+            setup,
+            |picker| gain_all(picker, &pieces),
+            BatchSize::LargeInput,
+        );
+    });
+    group.bench_function("missing, of three priorities", |bencher| {
+        let setup = || {
+            let mut picker = picker(&crowd);
+            let priorities = Priority::WANTED.into_iter().cycle();
+            for (piece, priority) in (0..PIECES).map(PieceIndex).zip(priorities) {
+                picker.set_priority(piece, priority);
+            }
+            picker
+        };
         bencher.iter_batched_ref(
             setup,
             |picker| gain_all(picker, &pieces),
@@ -117,6 +132,21 @@ fn pick(criterion: &mut Criterion) {
     group.bench_function("go on among 256 open pieces", |bencher| {
         bencher.iter(|| {
             let pick = busy.pick(peer(0), &all, true).expect("a free block");
+            busy.release(peer(0), pick.block);
+        });
+    });
+
+    // Urgent pieces that the peer lacks must not make its other picks dear.
+    let mut lacking = all.clone();
+    for piece in (0..PIECES).map(PieceIndex).filter(|piece| piece.0 % 2 == 0) {
+        if !busy.is_open(piece) {
+            busy.set_priority(piece, Priority::High);
+            lacking.remove(piece.at());
+        }
+    }
+    group.bench_function("go on where all urgent pieces are lacking", |bencher| {
+        bencher.iter(|| {
+            let pick = busy.pick(peer(0), &lacking, true).expect("a free block");
             busy.release(peer(0), pick.block);
         });
     });
