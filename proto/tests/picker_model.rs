@@ -487,6 +487,9 @@ impl World {
         for peer in &self.peers {
             let any = self.needed().any(|piece| peer.have.contains(piece.at()));
             assert_eq!(self.picker.wants_from(&peer.have), any);
+            let mut closed = self.needed().filter(|piece| !self.open.contains_key(piece));
+            let any = closed.any(|piece| peer.have.contains(piece.at()));
+            assert_eq!(self.picker.has_closed(&peer.have), any);
         }
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
             assert_eq!(self.picker.availability(piece), self.availability(piece));
