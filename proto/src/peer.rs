@@ -75,6 +75,8 @@ const WITHDRAWN_MAX: usize = 1000;
 pub struct Arriving<W> {
     /// Which.
     pub block: Block,
+    /// When it was asked for.
+    pub asked_at: Instant,
     /// The right to write it, or `None` if its bytes are thrown away.
     pub writer: Option<W>,
 }

@@ -1,30 +1,36 @@
-//! What we asked of a peer and has not come: enough to fill the bandwidth-delay product, not so
-//! much that blocks wait in line at a slow peer.
+//! What we asked of a peer and has not come: bandwidth times delay, and a little more.
+//!
+//! Nobody tells us either. What tells is how long a block takes from its request: as long as that
+//! is near the least ever seen, the requests wait nowhere, and more may go out; when it grows
+//! beyond, they stand in line at the far end, and fewer are kept out. So the line there settles
+//! near [`LINE`], at any rate and any distance, and a slow peer holds few blocks that others could
+//! give sooner.
 
 use alloc::collections::VecDeque;
 
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::{BLOCK_LEN, Block};
+use crate::meta::layout::Block;
 use crate::wire::message::BlockRequest;
 
 /// The least number of requests kept out, in blocks.
-const DEPTH_MIN: usize = 8;
+const DEPTH_MIN: usize = 4;
 /// The number of requests to begin with, in blocks.
-const DEPTH_START: usize = 16;
+const DEPTH_START: usize = 8;
 /// The most requests kept out, in blocks, whatever the peer allows.
 pub const DEPTH_MAX: usize = 500;
 /// What a peer accepts that does not say (`reqq`, BEP 10), in blocks.
 const REQQ_DEFAULT: usize = 250;
-/// How much time's worth of blocks is kept asked for, in milliseconds.
-const QUEUE_MILLIS: u64 = 1500;
-/// How often the depth is fitted to the rate.
-const WINDOW: Duration = Duration::from_secs(1);
+/// How long a request may stand in line at the far end: enough to outlast what delays a sender now
+/// and then.
+const LINE: Duration = Duration::from_millis(500);
 
 /// A request that is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The block.
     pub block: Block,
+    /// When it was asked for.
+    pub at: Instant,
     /// Whether its answer still counts.
     pub standing: Standing,
 }
@@ -46,11 +52,12 @@ pub struct Pipeline {
     asked: VecDeque<Asked>,
     depth: usize,
     ceiling: usize,
-    /// While the rate still grows, every block that comes allows one more.
+    /// The least time from a request to its block.
+    least: Option<Duration>,
+    /// No line has formed yet: every block that comes allows one more.
     growing: bool,
-    window_start: Instant,
-    window_bytes: u64,
-    last_rate: u64,
+    /// Blocks to come before a change of depth shows in how long they take.
+    settling: usize,
 }
 
 impl Default for Pipeline {
@@ -67,10 +74,9 @@ impl Pipeline {
             asked: VecDeque::new(),
             depth: DEPTH_START,
             ceiling: REQQ_DEFAULT,
+            least: None,
             growing: true,
-            window_start: Instant::ZERO,
-            window_bytes: 0,
-            last_rate: 0,
+            settling: 0,
         }
     }
 
@@ -89,9 +95,10 @@ impl Pipeline {
     }
 
     /// A request went out.
-    pub fn push(&mut self, block: Block) {
+    pub fn push(&mut self, block: Block, at: Instant) {
         self.asked.push_back(Asked {
             block,
+            at,
             standing: Standing::Awaited,
         });
     }
@@ -145,7 +152,6 @@ impl Pipeline {
     /// Gives every request up that is awaited but remembers it: what comes late is still taken.
     pub fn give_up(&mut self) -> impl Iterator<Item = Block> {
         self.depth = 1;
-        self.growing = true;
         self.asked
             .iter_mut()
             .filter(|asked| asked.standing == Standing::Awaited)
@@ -174,29 +180,26 @@ impl Pipeline {
         self.asked.len()
     }
 
-    /// A block of `len` bytes came: fits the depth to the rate.
-    pub fn block_came(&mut self, now: Instant, len: u32) {
-        self.window_bytes += u64::from(len);
-        if self.growing {
+    /// A block came that was asked for at `asked_at`: fits the depth to the delay.
+    pub fn block_came(&mut self, now: Instant, asked_at: Instant) {
+        let took = now.since(asked_at);
+        let least = self.least.map_or(took, |least| least.min(took));
+        self.least = Some(least);
+        let in_line = took > least + LINE;
+        if self.growing && !in_line {
             self.depth = (self.depth + 1).min(DEPTH_MAX);
-        }
-        let elapsed = now.since(self.window_start);
-        if elapsed < WINDOW {
             return;
         }
-        let micros = elapsed.as_micros().max(1) as u64;
-        let rate = self.window_bytes.saturating_mul(1_000_000) / micros;
-        let fitted = rate * QUEUE_MILLIS / 1000 / u64::from(BLOCK_LEN) + 4;
-        // The first window began before the first block did: it tells nothing about growth.
-        if self.last_rate > 0 && rate < self.last_rate + self.last_rate / 10 {
-            self.growing = false;
+        self.growing = false;
+        self.settling = self.settling.saturating_sub(1);
+        if self.settling == 0 {
+            let step = self.depth / 8 + 1;
+            self.depth = match in_line {
+                true => self.depth.saturating_sub(step).max(DEPTH_MIN),
+                false => (self.depth + step).min(DEPTH_MAX),
+            };
+            self.settling = self.depth;
         }
-        if !self.growing {
-            self.depth = (fitted as usize).clamp(DEPTH_MIN, DEPTH_MAX);
-        }
-        self.last_rate = rate;
-        self.window_start = now;
-        self.window_bytes = 0;
     }
 }
 
@@ -207,7 +210,7 @@ fn answers(block: Block, range: BlockRequest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::layout::PieceIndex;
+    use crate::meta::layout::{BLOCK_LEN, PieceIndex};
 
     fn block(index: u32) -> Block {
         Block {
@@ -225,19 +228,58 @@ mod tests {
         }
     }
 
-    /// Blocks at a steady rate settle the depth at the time's worth the constant asks for.
-    #[test]
-    fn the_depth_follows_the_rate() {
+    /// A far end that sends a block each `each`, after `delay`: what is out when all has settled.
+    fn settled(each: Duration, delay: Duration) -> u64 {
         let mut pipeline = Pipeline::new();
-        for tick in 0..1000 {
-            pipeline.block_came(Instant::from_micros(tick * 10_000), BLOCK_LEN);
+        pipeline.set_ceiling(DEPTH_MAX);
+        let (mut now, mut index) = (Instant::ZERO, 0);
+        // When each request's block has come through the line.
+        let mut line = VecDeque::new();
+        let mut free_at = Instant::ZERO;
+        for _ in 0..30_000 {
+            for _ in 0..pipeline.room() {
+                pipeline.push(block(index), now);
+                free_at = free_at.max(now) + each;
+                line.push_back((index, free_at + delay));
+                index += 1;
+            }
+            let (index, came) = line.pop_front().unwrap();
+            now = came;
+            let asked = pipeline.take(range(index)).unwrap();
+            pipeline.block_came(now, asked.at);
         }
-        let depth = 100 * QUEUE_MILLIS / 1000 + 4;
+        pipeline.depth as u64
+    }
+
+    /// The depth settles at the line's worth and the delay's, whatever the rate and the distance.
+    #[test]
+    fn the_depth_follows_bandwidth_and_delay() {
+        let millis = Duration::from_millis;
+        for (each, delay) in [(10, 40), (10, 400), (50, 100), (2, 20)] {
+            let fair = (500 + delay) / each;
+            let depth = settled(millis(each), millis(delay));
+            assert!(
+                (fair * 3 / 4..=fair * 3 / 2).contains(&depth),
+                "{depth} where {fair} are fair"
+            );
+        }
         assert!(
-            pipeline.room().abs_diff(depth as usize) <= 3,
-            "{}",
-            pipeline.room()
+            settled(millis(2000), millis(50)) <= 2 * DEPTH_MIN as u64,
+            "a slow peer"
         );
+        assert_eq!(
+            settled(Duration::from_micros(5), millis(1)),
+            DEPTH_MAX as u64,
+            "a fast one"
+        );
+    }
+
+    /// The peer's own limit holds.
+    #[test]
+    fn the_ceiling_is_kept() {
+        let mut pipeline = Pipeline::new();
+        (0..1000).for_each(|_| pipeline.block_came(Instant::ZERO, Instant::ZERO));
+        assert_eq!(pipeline.room(), REQQ_DEFAULT);
         pipeline.set_ceiling(20);
         assert_eq!(pipeline.room(), 20);
     }
@@ -245,7 +287,7 @@ mod tests {
     #[test]
     fn requests_are_answered_in_any_order_and_once() {
         let mut pipeline = Pipeline::new();
-        (0..3).for_each(|index| pipeline.push(block(index)));
+        (0..3).for_each(|index| pipeline.push(block(index), Instant::ZERO));
         assert_eq!(pipeline.take(range(1)).unwrap().block, block(1));
         assert_eq!(pipeline.take(range(1)), None);
         assert_eq!(pipeline.give_up().count(), 2);
@@ -262,7 +304,7 @@ mod tests {
     #[test]
     fn requests_travel_in_company() {
         let mut pipeline = Pipeline::new();
-        (0..DEPTH_START as u32).for_each(|index| pipeline.push(block(index)));
+        (0..DEPTH_START as u32).for_each(|index| pipeline.push(block(index), Instant::ZERO));
         pipeline.take(range(0));
         assert_eq!(pipeline.room(), 0);
         assert!((1..4).all(|index| pipeline.take(range(index)).is_some()));

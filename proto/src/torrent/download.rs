@@ -55,7 +55,7 @@ impl Torrent {
             if peer.pipeline.reclaim(pick.block) {
                 continue;
             }
-            peer.pipeline.push(pick.block);
+            peer.pipeline.push(pick.block, now);
             let request = Message::Request(range(pick.block));
             shared.send(conn, |out| request.encode(out));
         }
@@ -135,7 +135,12 @@ impl Torrent {
         } else {
             None
         };
-        peer.arriving = Some(Arriving { block, writer });
+        let asked_at = asked.at;
+        peer.arriving = Some(Arriving {
+            block,
+            asked_at,
+            writer,
+        });
         Ok(())
     }
 
@@ -177,7 +182,7 @@ impl Torrent {
         peer.snubbed = false;
         peer.refusing = false;
         peer.absolve();
-        peer.pipeline.block_came(now, block.len);
+        peer.pipeline.block_came(now, arriving.asked_at);
         let whole = arriving
             .writer
             .is_some_and(|writer| self.assembly.end(writer));
@@ -389,7 +394,7 @@ impl Torrent {
         peer: &mut Peer<Writer>,
         shared: &mut Shared,
     ) {
-        if let Some(Arriving { block, writer }) = peer.arriving.take() {
+        if let Some(Arriving { block, writer, .. }) = peer.arriving.take() {
             self.picker.release(conn, block);
             if let Some(writer) = writer {
                 self.assembly.end(writer);
