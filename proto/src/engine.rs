@@ -127,6 +127,15 @@ impl Engine {
             Command::Reannounce { torrent } => {
                 self.with(torrent, |torrent, shared| torrent.reannounce(now, shared));
             }
+            Command::SetPriority {
+                torrent,
+                file,
+                priority,
+            } => {
+                self.with(torrent, |torrent, shared| {
+                    torrent.set_file_priority(now, file, priority, shared);
+                });
+            }
             Command::SetLimits { down, up } => self.shared.set_limits(now, down, up),
             Command::ShutDown => self.shut_down_all(now),
         }

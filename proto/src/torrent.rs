@@ -83,6 +83,8 @@ pub(crate) struct Torrent {
     /// `Completed` was told.
     completed: bool,
     wanted: Bitfield,
+    /// How urgently each file is to be fetched.
+    file_priorities: Vec<Priority>,
     have: Bitfield,
     /// Pieces had since the start, in their order; peers read it with a cursor.
     have_log: Vec<PieceIndex>,
@@ -125,6 +127,7 @@ impl Torrent {
                 picker.set_priority(piece, Priority::Unwanted);
             }
         }
+        let file_priorities = layout.files().iter().map(|_| Priority::Normal).collect();
         let identity = Identity {
             info_hash,
             peer_id: shared.peer_id,
@@ -152,6 +155,7 @@ impl Torrent {
             delete: false,
             completed: false,
             wanted,
+            file_priorities,
             have: Bitfield::new(pieces),
             have_log: Vec::new(),
             check: check::Progress::default(),
@@ -280,6 +284,7 @@ impl Torrent {
             index,
             entry,
             bytes_had: self.bytes_had_of(index),
+            priority: self.file_priorities[index.at()],
         })
     }
 

@@ -10,7 +10,7 @@ use super::intent::DiskError;
 use crate::base::bits::Bitfield;
 use crate::base::id::TorrentId;
 use crate::meta::Torrent;
-use crate::meta::layout::{FileEntry, FileIndex};
+use crate::meta::layout::{FileEntry, FileIndex, Priority};
 
 /// What somebody wants done.
 #[derive(Debug)]
@@ -47,6 +47,16 @@ pub enum Command {
     Recheck {
         /// The torrent.
         torrent: TorrentId,
+    },
+    /// Change how urgently a file of a download is to be fetched. A piece has the greatest priority
+    /// of its files; all begin as normal.
+    SetPriority {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The file.
+        file: FileIndex,
+        /// Its new priority.
+        priority: Priority,
     },
     /// Ask the trackers of a torrent for peers as soon as they allow.
     Reannounce {
@@ -299,6 +309,8 @@ pub struct FileStats<'a> {
     pub entry: &'a FileEntry,
     /// Bytes of it that are verified and written.
     pub bytes_had: u64,
+    /// How urgently it is to be fetched.
+    pub priority: Priority,
 }
 
 impl Command {
@@ -336,6 +348,15 @@ impl Command {
             Command::Resume { torrent } => number(6, torrent.0),
             Command::Recheck { torrent } => number(7, torrent.0),
             Command::Reannounce { torrent } => number(8, torrent.0),
+            Command::SetPriority {
+                torrent,
+                file,
+                priority,
+            } => {
+                number(10, torrent.0);
+                out.extend_from_slice(&file.0.to_le_bytes());
+                out.push(*priority as u8);
+            }
             Command::SetLimits { down, up } => {
                 out.push(9);
                 for limit in [down, up] {

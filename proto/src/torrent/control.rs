@@ -1,11 +1,14 @@
 //! What people ask of a torrent while it runs: to stand still, to go on, to look again.
 
+use alloc::vec::Vec;
+
 use super::Torrent;
 use super::shared::Shared;
-use crate::api::{DiskError, Phase};
+use crate::api::{DiskError, Mode, Phase};
 use crate::base::bits::Bitfield;
+use crate::base::id::ConnId;
 use crate::base::time::Instant;
-use crate::meta::layout::PieceIndex;
+use crate::meta::layout::{FileIndex, PieceIndex, Priority};
 
 impl Torrent {
     /// Leaves all peers and meets no new ones.
@@ -56,11 +59,90 @@ impl Torrent {
         self.drive_announcer(now, shared);
     }
 
+    /// Changes how urgently the pieces of a file are to be fetched.
+    pub(crate) fn set_file_priority(
+        &mut self,
+        now: Instant,
+        file: FileIndex,
+        priority: Priority,
+        shared: &mut Shared,
+    ) {
+        let Some(place) = self.file_priorities.get_mut(file.at()) else {
+            return;
+        };
+        *place = priority;
+        if self.mode == Mode::Seed {
+            return;
+        }
+        for piece in self.layout.pieces_of(file).map(PieceIndex) {
+            let priority = self.priority_of(piece);
+            self.picker.set_priority(piece, priority);
+            if priority == Priority::Unwanted {
+                self.wanted.remove(piece.at());
+                self.stop_fetching(piece, shared);
+            } else {
+                self.wanted.insert(piece.at());
+            }
+        }
+        self.wishes_changed(now, shared);
+    }
+
+    /// The greatest priority of the files with bytes in `piece`.
+    fn priority_of(&self, piece: PieceIndex) -> Priority {
+        let spans = self.layout.spans(self.layout.whole(piece));
+        let files = spans.iter().filter_map(|span| span.file);
+        let priorities = files.map(|file| self.file_priorities[file.at()]);
+        // What is padding alone nobody asks for by name.
+        priorities.max().unwrap_or(Priority::Unwanted)
+    }
+
+    /// Withdraws what was asked of a piece that is not wanted any more, and frees its memory.
+    fn stop_fetching(&mut self, piece: PieceIndex, shared: &mut Shared) {
+        if !self.assembly.is_open(piece) {
+            return;
+        }
+        for index in 0..self.layout.blocks_in(piece) {
+            let block = self.layout.nth_block(piece, index);
+            let asked: Vec<ConnId> = self.picker.asked(block).collect();
+            asked
+                .into_iter()
+                .for_each(|conn| self.cancel(conn, block, shared));
+        }
+        if let Some(slab) = self.assembly.close(piece) {
+            self.let_go(piece, slab, shared);
+        }
+    }
+
+    /// Other pieces are wanted than before: peers hear of it, and the torrent may be complete, or
+    /// be so no more.
+    fn wishes_changed(&mut self, now: Instant, shared: &mut Shared) {
+        match (self.phase, self.picker.is_done()) {
+            (Phase::Downloading, true) => self.all_written(shared),
+            (Phase::Downloading, false) => self.consider_all(now, shared),
+            (Phase::Seeding, false) => {
+                self.phase = Phase::Downloading;
+                self.completed = false;
+                self.consider_all(now, shared);
+                self.dial(shared);
+            }
+            _ => {}
+        }
+    }
+
+    fn consider_all(&mut self, now: Instant, shared: &mut Shared) {
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.with_session(conn, |torrent, session| {
+                torrent.consider(now, conn, &mut session.peer, shared);
+            });
+        }
+    }
+
     /// Without peers there is nobody to finish open pieces: their memory goes back.
     fn let_go_of_peers(&mut self, now: Instant, shared: &mut Shared) {
         self.drop_all_peers(now, shared);
         self.hungry.clear();
-        let open: alloc::vec::Vec<PieceIndex> = self.picker.open_pieces().collect();
+        let open: Vec<PieceIndex> = self.picker.open_pieces().collect();
         for piece in open {
             if let Some(slab) = self.assembly.close(piece) {
                 self.let_go(piece, slab, shared);

@@ -212,7 +212,7 @@ impl Torrent {
     }
 
     /// Withdraws a request from a peer that was asked as well (BEP 3, endgame).
-    fn cancel(&mut self, conn: ConnId, block: Block, shared: &mut Shared) {
+    pub(super) fn cancel(&mut self, conn: ConnId, block: Block, shared: &mut Shared) {
         let Some(session) = self.peers.get_mut(&conn) else {
             return;
         };
@@ -336,7 +336,7 @@ impl Torrent {
     }
 
     /// Everything wanted is written: it counts when it is durable.
-    fn all_written(&mut self, shared: &mut Shared) {
+    pub(super) fn all_written(&mut self, shared: &mut Shared) {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.with_session(conn, |torrent, session| {

@@ -177,7 +177,7 @@ impl Torrent {
     }
 
     /// Whether the peer is of interest, from all it has.
-    fn consider(
+    pub(super) fn consider(
         &mut self,
         now: Instant,
         conn: ConnId,

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use ripcurrent_proto::api::{Command, Config, Data, Event, Mode, Phase};
 use ripcurrent_proto::base::time::Duration;
+use ripcurrent_proto::meta::layout::{FileIndex, Priority};
 
 use crate::world::{TORRENT, World, add, torrent};
 
@@ -159,4 +160,59 @@ fn files_tell_their_progress() {
     let engine = world.hosts[host].engine.machine();
     let had: Vec<u64> = engine.files(TORRENT).map(|file| file.bytes_had).collect();
     assert_eq!(had, [10_000, 0, 90_000 - PIECE as u64]);
+}
+
+/// Files are wanted, unwanted and wanted again on the way: what is asked for comes, no more, and
+/// the urgent file first.
+#[test]
+fn files_have_priorities_that_change() {
+    let files = [40 * PIECE, 20 * PIECE];
+    let (torrent, content) = torrent(PIECE, &files);
+    let mut world = World::new(3);
+    let seed = world.host(Config::default());
+    world.hosts[seed].disk.fill(&torrent, &content);
+    world.command(seed, Command::Add(add(&torrent, Mode::Seed)));
+    world.run_for(Duration::from_millis(1));
+    let down_limit = NonZeroU64::new(200_000);
+    let leecher = world.host(Config {
+        down_limit,
+        ..Config::default()
+    });
+    world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
+    let mut prefer = |world: &mut World, file, priority| {
+        let file = FileIndex(file);
+        world.command(
+            leecher,
+            Command::SetPriority {
+                torrent: TORRENT,
+                file,
+                priority,
+            },
+        );
+    };
+    prefer(&mut world, 1, Priority::High);
+    world.introduce(leecher, seed);
+    world.run_for(Duration::from_secs(3));
+    let progress = |world: &mut World| -> Vec<u64> {
+        let engine = world.hosts[1].engine.machine();
+        engine.files(TORRENT).map(|file| file.bytes_had).collect()
+    };
+    let had = progress(&mut world);
+    assert!(had[0] == 0 && had[1] > 0, "{had:?}");
+
+    // In the midst of the first file it is not wanted any more.
+    world.run_for(Duration::from_secs(2));
+    prefer(&mut world, 0, Priority::Unwanted);
+    world.run_until(LONG, completed);
+    let had = progress(&mut world);
+    assert!(
+        had[0] < files[0] as u64 && had[1] == files[1] as u64,
+        "{had:?}"
+    );
+    assert_eq!(world.hosts[1].engine.machine().slab_bytes(), 0);
+
+    world.hosts[1].events.clear();
+    prefer(&mut world, 0, Priority::Low);
+    world.run_until(LONG, completed);
+    assert_eq!(world.hosts[1].disk.content(&torrent), content);
 }
