@@ -179,7 +179,7 @@ fn files_have_priorities_that_change() {
         ..Config::default()
     });
     world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
-    let mut prefer = |world: &mut World, file, priority| {
+    let prefer = |world: &mut World, file, priority| {
         let file = FileIndex(file);
         world.command(
             leecher,
