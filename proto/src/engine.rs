@@ -24,7 +24,8 @@ use crate::base::rng::Rng;
 use crate::base::slab::PAGE;
 use crate::base::time::Instant;
 use crate::torrent::Torrent;
-use crate::torrent::shared::{OPENING_LIMIT, Owner, Shared, Timer};
+use crate::torrent::links::{OPENING_LIMIT, Owner};
+use crate::torrent::shared::{Shared, Timer};
 
 /// A BitTorrent client without hands: it decides, a host carries out.
 #[derive(Debug)]

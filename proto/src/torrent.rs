@@ -16,6 +16,7 @@ mod discovery;
 mod download;
 mod gate;
 mod leave;
+pub(crate) mod links;
 pub(crate) mod memory;
 mod messages;
 pub(crate) mod peers;

@@ -8,8 +8,8 @@ use crate::base::id::{ConnId, TorrentId};
 use crate::base::time::Instant;
 use crate::peer::opening::{Opened, Step};
 use crate::swarm::Parting;
+use crate::torrent::links::Owner;
 use crate::torrent::peers::{Declined, RESERVED};
-use crate::torrent::shared::Owner;
 use crate::wire::handshake::Handshake;
 
 impl Engine {

@@ -5,7 +5,8 @@ use core::net::{IpAddr, SocketAddr};
 use alloc::string::ToString;
 
 use super::Torrent;
-use super::shared::{Op, Owner, Shared, Timer};
+use super::links::Owner;
+use super::shared::{Op, Shared, Timer};
 use crate::api::{Event, Output, Phase};
 use crate::base::id::ConnId;
 use crate::base::io::{EndReason, IoError};

@@ -2,10 +2,12 @@
 
 use alloc::collections::VecDeque;
 
-use super::shared::CREDIT_LIMITED;
 use crate::base::id::ConnId;
 use crate::base::rate::Bucket;
 use crate::base::time::Instant;
+
+/// Credit given to a connection at once under a limit, in bytes: a block and its header.
+pub(super) const CREDIT_LIMITED: u64 = 17 * 1024;
 
 /// A rate limit and those who wait for it.
 #[derive(Debug)]

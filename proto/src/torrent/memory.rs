@@ -6,7 +6,8 @@
 
 use core::fmt;
 
-use super::shared::{Conn, EVENTS_MAX, OUTBOX_MAX, Timer};
+use super::links::{Conn, OUTBOX_MAX};
+use super::shared::{EVENTS_MAX, Timer};
 use super::upload::{BLOCKS_AT_ONCE, HAVES_AT_ONCE};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Config, Event, Part};

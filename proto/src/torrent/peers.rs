@@ -5,7 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::shared::{OPENING_LIMIT, Owner, Shared, Timer};
+use super::links::{OPENING_LIMIT, Owner};
+use super::shared::{Shared, Timer};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Event, Phase};
 use crate::base::id::ConnId;
