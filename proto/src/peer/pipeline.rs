@@ -3,8 +3,8 @@
 //! Nobody tells us either. What tells is how long a block takes from its request: as long as that
 //! is near the least ever seen, the requests wait nowhere, and more may go out; when it grows
 //! beyond, they stand in line at the far end, and fewer are kept out. So the line there settles
-//! near [`LINE`], at any rate and any distance, and a slow peer holds few blocks that others could
-//! give sooner.
+//! near half a second, at any rate and any distance, and a slow peer holds few blocks that others
+//! could give sooner.
 
 use alloc::collections::VecDeque;
 
