@@ -42,7 +42,7 @@
 //! use std::sync::Arc;
 //!
 //! use ripcurrent_proto::api::{
-//!     Add, Check, Command, Config, Disk, DiskDone, Event, Input, Mode, Output,
+//!     Add, Command, Config, Disk, DiskDone, Event, Input, Output,
 //! };
 //! use ripcurrent_proto::base::id::TorrentId;
 //! use ripcurrent_proto::base::time::Instant;
@@ -58,17 +58,7 @@
 //! // Time and chance are the host's: a real one takes them from the system.
 //! let (now, seed) = (Instant::ZERO, [7; 32]);
 //! let mut engine = Engine::new(Config::default(), seed, now)?;
-//! let add = Add {
-//!     id: TorrentId(0),
-//!     torrent,
-//!     root: "/downloads".into(),
-//!     wanted: None,
-//!     sequential: false,
-//!     mode: Mode::Download,
-//!     check: Check::Existing,
-//!     announce: false,
-//!     preallocate: false,
-//! };
+//! let add = Add::new(TorrentId(0), torrent, "/downloads");
 //! engine.handle(now, Input::Command(Command::Add(add)));
 //!
 //! while let Some(output) = engine.poll_output(now) {

@@ -106,6 +106,26 @@ pub struct Add {
     pub preallocate: bool,
 }
 
+impl Add {
+    /// Fetches all of `torrent` into `root`, after a look at what is there, and serves it: rarest
+    /// pieces first, into sparse files, from and to the peers that people name. Change what does
+    /// not suit.
+    #[must_use]
+    pub fn new(id: TorrentId, torrent: Arc<Torrent>, root: &str) -> Self {
+        Add {
+            id,
+            torrent,
+            root: root.into(),
+            wanted: None,
+            sequential: false,
+            mode: Mode::Download,
+            check: Check::Existing,
+            announce: false,
+            preallocate: false,
+        }
+    }
+}
+
 /// What a torrent was added for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
