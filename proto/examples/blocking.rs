@@ -1,171 +1,119 @@
-//! The smallest real host: one thread, the standard library, and a poll of every socket.
+//! A whole downloader on `std::net` and `std::fs`, to be read: how little a host has to do.
 //!
-//! `cargo run -p ripcurrent-proto --example blocking -- FILE.torrent DIR PEER...` downloads a
-//! torrent from the peers named (`IP:PORT`) into `DIR` and leaves. It is here to be read: what a
-//! host has to do, and nothing else. It neither listens nor looks up names.
+//! `cargo run -p ripcurrent-proto --example blocking -- FILE.torrent DIR PEER...` downloads into `DIR`
+//! from the peers named (`IP:PORT`) and leaves. One thread waits for connections, disk and hashes,
+//! and looks at its sockets in turn. Hosts that cannot wait implement `drive::Backend` instead.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time;
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, ops::Range, sync::Arc, thread, time};
 
 use ripcurrent_proto::api::{
-    Add, Check, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Input, IoError,
-    IoErrorKind, Mode, Net, Output, Spans, Transmission,
+    Add, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Input, IoError, IoErrorKind,
+    Net, Output, Spans,
 };
-use ripcurrent_proto::base::id::{ConnId, OpId, TorrentId};
-use ripcurrent_proto::base::slab::Slab;
+use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::{Duration, Instant};
-use ripcurrent_proto::drive::{Backend, Machine, Turn, turn};
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_proto::meta::layout::{FileIndex, Layout};
+use ripcurrent_proto::meta::layout::{FileKind, Layout};
 use sha1::{Digest, Sha1};
 
-const TORRENT: TorrentId = TorrentId(0);
-const IDLE_PAUSE: time::Duration = time::Duration::from_millis(1);
-const CONNECT_LIMIT: time::Duration = time::Duration::from_secs(5);
-
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, dir, peers @ ..] = &arguments[..] else {
-        eprintln!("usage: blocking FILE.torrent DIR PEER...");
-        return ExitCode::from(2);
-    };
-    match download(file, dir, peers) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("blocking: {error}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> Result<(), Box<dyn Error>> {
+    download(&env::args().skip(1).collect::<Vec<_>>())
 }
 
-fn download(file: &str, dir: &str, peers: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn download(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [file, dir, peers @ ..] = arguments else {
+        return Err("usage: blocking FILE.torrent DIR PEER...".into());
+    };
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    let (id, now) = (TorrentId(0), Instant::ZERO);
+    let mut engine = Engine::new(Config::default(), seed, now)?;
     let torrent = Arc::new(Torrent::parse(fs::read(file)?.into())?);
-    // A seed that everybody may know: fine to read along, not to be told apart on the network.
-    let mut engine = Engine::new(Config::default(), [7; 32], Instant::ZERO)?;
-    let mut host = Blocking::new();
-    let now = host.now();
-    let add = Add {
-        id: TORRENT,
-        torrent,
-        root: dir.into(),
-        wanted: None,
-        sequential: false,
-        mode: Mode::Download,
-        check: Check::Existing,
-        announce: false,
-        preallocate: false,
-    };
-    engine.handle(now, Input::Command(Command::Add(add)));
+    let add = Command::Add(Add::new(id, torrent, dir));
+    engine.handle(now, Input::Command(add));
     for peer in peers {
-        let addr: SocketAddr = peer.parse()?;
-        engine.handle(
-            now,
-            Input::Command(Command::AddPeer {
-                torrent: TORRENT,
-                addr,
-            }),
-        );
+        let addr = peer.parse()?;
+        engine.handle(now, Input::Command(Command::AddPeer { torrent: id, addr }));
     }
-    run(&mut engine, &mut host)
-}
-
-/// The loop: turn, look at what there is to tell, and wait a little when there is nothing to do.
-fn run(engine: &mut Engine, host: &mut Blocking) -> Result<(), Box<dyn std::error::Error>> {
-    let mut failure = None;
+    let mut host = Host::default();
+    let mut buffer = vec![0; 128 * 1024];
+    #[expect(clippy::disallowed_methods, reason = "a host's one clock")]
+    let started = time::Instant::now();
     while !engine.is_shut_down() {
-        let busy = turn(engine, host) == Turn::Busy;
+        let now = Instant::ZERO + Duration::from_micros(started.elapsed().as_micros() as u64);
+        let mut pause = time::Duration::from_millis(1);
+        engine.handle_timeout(now);
+        for (&conn, link) in &mut host.links {
+            if let Some(input) = link.poll(conn, &mut buffer) {
+                pause = time::Duration::ZERO;
+                engine.handle(now, input);
+            }
+        }
+        while let Some(output) = engine.poll_output(now) {
+            if let Some(answer) = host.carry(output) {
+                engine.handle(now, answer);
+            }
+        }
         while let Some(event) = engine.poll_event() {
             println!("{event:?}");
             match event {
-                Event::Completed { .. } => leave(engine, host),
-                Event::Refused { reason, .. } => {
-                    failure = Some(reason.to_string());
-                    leave(engine, host);
-                }
-                Event::DiskFailed { action, error, .. } => {
-                    failure = Some(format!("cannot {action}: {}", error.error.kind));
-                    leave(engine, host);
-                }
+                Event::Completed { .. } => engine.handle(now, Input::Command(Command::ShutDown)),
+                Event::Refused { .. } | Event::DiskFailed { .. } => return Err("refused".into()),
                 _ => {}
             }
         }
-        if !busy {
-            std::thread::park_timeout(IDLE_PAUSE);
-        }
+        thread::park_timeout(pause);
     }
-    failure.map_or(Ok(()), |failure| Err(failure.into()))
+    Ok(())
 }
 
-fn leave(engine: &mut Engine, host: &Blocking) {
-    engine.handle(host.now(), Input::Command(Command::ShutDown));
-}
-
-/// One connection: its socket, what is being sent, and its credit.
-struct Link {
-    socket: TcpStream,
-    sending: Option<(Transmission, usize)>,
-    received: u64,
-    until: u64,
-    ended: bool,
-}
-
-/// Something that is over at once and waits to be told.
-enum Done {
-    Connected(ConnId),
-    Ended(ConnId, EndReason),
-    Closed(ConnId),
-    Disk(DiskDone),
-    Hashed(OpId, Slab, [u8; 20]),
-}
-
-/// The hands of the engine.
-struct Blocking {
-    started: time::Instant,
+#[derive(Default)]
+struct Host {
+    /// From `Connected` to `Close`; of no others is anything to be received or sent.
     links: BTreeMap<ConnId, Link>,
-    done: Vec<Done>,
-    storage: Option<(PathBuf, Arc<Layout>)>,
-    buffer: Vec<u8>,
+    files: Vec<PathBuf>,
 }
 
-impl Blocking {
-    #[expect(clippy::disallowed_methods, reason = "a host's one clock")]
-    fn new() -> Self {
-        Blocking {
-            started: time::Instant::now(),
-            links: BTreeMap::new(),
-            done: Vec::new(),
-            storage: None,
-            buffer: vec![0; 128 * 1024],
-        }
-    }
-
-    fn connect(&mut self, conn: ConnId, to: SocketAddr) {
-        let made = TcpStream::connect_timeout(&to, CONNECT_LIMIT)
-            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-        match made {
-            Ok(socket) => {
-                let link = Link {
-                    socket,
-                    sending: None,
-                    received: 0,
-                    until: 0,
-                    ended: false,
-                };
-                self.links.insert(conn, link);
-                self.done.push(Done::Connected(conn));
+impl Host {
+    /// Does what the engine wants; the answer, where there is one.
+    fn carry(&mut self, output: Output) -> Option<Input<'static>> {
+        Some(match output {
+            Output::Net(Net::Connect { conn, to }) => match Link::connect(to) {
+                Ok(link) => {
+                    self.links.insert(conn, link);
+                    Input::Connected { conn }
+                }
+                Err(error) => ended(conn, EndReason::Failed(word(error))),
+            },
+            Output::Net(Net::Recv { conn, until }) => {
+                self.links.get_mut(&conn)?.until = until;
+                return None;
             }
-            Err(error) => self
-                .done
-                .push(Done::Ended(conn, EndReason::Failed(word(&error)))),
-        }
+            Output::Net(Net::Transmit { conn, transmission }) => {
+                let link = self.links.get_mut(&conn)?;
+                for part in &transmission.parts {
+                    link.unsent.extend(transmission.bytes(part));
+                }
+                Input::Returned { conn, transmission }
+            }
+            Output::Net(Net::Close { conn }) => {
+                self.links.remove(&conn);
+                Input::Closed { conn }
+            }
+            Output::Disk(disk) => Input::Disk(self.disk(disk)),
+            Output::Hash { op, slab } => {
+                let digest = Sha1::digest(slab.as_slice()).into();
+                Input::Hashed { op, slab, digest }
+            }
+            Output::Resolve { .. } => unreachable!("no tracker is announced to"),
+        })
     }
 
     fn disk(&mut self, disk: Disk) -> DiskDone {
@@ -173,220 +121,129 @@ impl Blocking {
             Disk::Open {
                 op, root, layout, ..
             } => {
-                let root = PathBuf::from(&*root);
-                let lengths = layout.files().iter().map(|file| {
-                    let path = root.join(file.path.join("/"));
-                    fs::metadata(path).ok().map(|metadata| metadata.len())
-                });
-                let result = Ok(lengths.collect());
-                self.storage = Some((root, layout));
+                let result = self.open(Path::new(&*root), &layout).map_err(refusal);
                 DiskDone::Opened { op, result }
             }
             Disk::Read {
-                op,
-                mut slab,
-                spans,
-                ..
+                op, slab, spans, ..
             } => {
-                let bytes = slab.as_mut_slice();
-                let result = self.each_span(&spans, |file, range, offset| match file {
-                    Some(file) => file.read_exact_at(&mut bytes[range], offset),
-                    None => {
-                        bytes[range].fill(0);
-                        Ok(())
-                    }
+                let mut slab = slab;
+                // Padding is in no file, and reads as zeros.
+                slab.as_mut_slice().fill(0);
+                let result = self.parts(&spans).try_for_each(|(path, at, range)| {
+                    File::open(path)?.read_exact_at(&mut slab.as_mut_slice()[range], at)
                 });
+                let result = result.map_err(refusal);
                 DiskDone::Read { op, slab, result }
             }
             Disk::Write {
                 op, slab, spans, ..
             } => {
-                let bytes = slab.as_slice();
-                let result = self.each_span(&spans, |file, range, offset| {
-                    file.map_or(Ok(()), |file| file.write_all_at(&bytes[range], offset))
-                });
+                let result = self
+                    .parts(&spans)
+                    .try_for_each(|(path, at, range)| write(path, &slab.as_slice()[range], at))
+                    .map_err(refusal);
                 DiskDone::Written { op, slab, result }
             }
-            // A real host keeps files open and syncs them; see `ripcurrent-runtime-uring`.
-            Disk::Sync { op, .. } => DiskDone::Synced { op, result: Ok(()) },
-            Disk::Delete { op, .. } => DiskDone::Deleted { op, result: Ok(()) },
+            Disk::Sync { op, .. } => {
+                let mut there = self.files.iter().flat_map(File::open);
+                let result = there.try_for_each(|file| file.sync_all()).map_err(refusal);
+                DiskDone::Synced { op, result }
+            }
+            Disk::Delete { .. } => unreachable!("no torrent is removed with its data"),
             Disk::Close { op, .. } => DiskDone::Closed { op },
         }
     }
 
-    /// Does `act` for each span with its open file (none for padding), its range in the slab and
-    /// its offset in the file.
-    fn each_span(
-        &self,
-        spans: &Spans,
-        mut act: impl FnMut(Option<&File>, std::ops::Range<usize>, u64) -> io::Result<()>,
-    ) -> Result<(), DiskError> {
-        let mut at = 0;
-        for span in spans {
-            let range = at..at + span.len as usize;
-            at = range.end;
-            let file = span.file.map(|file| self.open(file)).transpose();
-            let done = file.and_then(|file| act(file.as_ref(), range, span.offset));
-            done.map_err(|error| DiskError {
-                file: span.file,
-                error: word(&error),
-            })?;
+    /// Makes empty files; all others are made when they are first written.
+    fn open(&mut self, root: &Path, layout: &Layout) -> io::Result<Vec<Option<u64>>> {
+        let mut lengths = Vec::new();
+        for file in layout.files() {
+            let path = root.join(file.path_string());
+            lengths.push(path.metadata().ok().map(|metadata| metadata.len()));
+            if file.len == 0 && matches!(file.kind, FileKind::Regular { .. }) {
+                write(&path, &[], 0)?;
+            }
+            self.files.push(path);
         }
-        Ok(())
+        Ok(lengths)
     }
 
-    fn open(&self, file: FileIndex) -> io::Result<File> {
-        let (root, layout) = self.storage.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let path = root.join(layout.files()[file.at()].path.join("/"));
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
+    /// The path and the offset of each span but padding, and its range of the slab.
+    fn parts(&self, spans: &Spans) -> impl Iterator<Item = (&Path, u64, Range<usize>)> {
+        let mut start = 0;
+        spans.iter().filter_map(move |span| {
+            let range = start..start + span.len as usize;
+            start = range.end;
+            Some((self.files[span.file?.at()].as_path(), span.offset, range))
+        })
+    }
+}
+
+/// Writes, and makes the file and the folders above it if need be.
+fn write(path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    options.open(path)?.write_all_at(bytes, offset)
+}
+
+/// A connection.
+struct Link {
+    socket: TcpStream,
+    /// What is left to send of the transmission in flight, which itself went home at once.
+    unsent: Vec<u8>,
+    received: u64,
+    /// The credit: how far `received` may go.
+    until: u64,
+}
+
+impl Link {
+    fn connect(to: SocketAddr) -> io::Result<Self> {
+        let socket = TcpStream::connect_timeout(&to, time::Duration::from_secs(3))?;
+        socket.set_nonblocking(true)?;
+        Ok(Link {
+            socket,
+            unsent: Vec::new(),
+            received: 0,
+            until: 0,
+        })
     }
 
-    /// Receives as far as credit allows; whether anything came.
-    fn receive<M: Machine>(&mut self, machine: &mut M, conn: ConnId) -> bool {
-        let now = self.now();
-        let Some(link) = self.links.get_mut(&conn) else {
-            return false;
-        };
-        let credit = link
-            .until
-            .saturating_sub(link.received)
-            .min(self.buffer.len() as u64);
-        if credit == 0 || link.ended {
-            return false;
+    /// Sends what the socket takes and receives what credit allows; what to tell of it.
+    fn poll<'a>(&mut self, conn: ConnId, buffer: &'a mut [u8]) -> Option<Input<'a>> {
+        // Where sending fails receiving does too, and tells.
+        let sent = self.socket.write(&self.unsent).unwrap_or(0);
+        self.unsent.drain(..sent);
+        if sent > 0 && self.unsent.is_empty() {
+            return Some(Input::Sent { conn });
         }
-        let reason = match link.socket.read(&mut self.buffer[..credit as usize]) {
-            Ok(0) => EndReason::Eof,
+        // An end is told once: the engine answers it with `Close`.
+        let most = (buffer.len() as u64).min(self.until - self.received) as usize;
+        match self.socket.read(&mut buffer[..most]) {
+            Ok(_) if most == 0 => None,
+            Ok(0) => Some(ended(conn, EndReason::Eof)),
             Ok(len) => {
-                link.received += len as u64;
-                machine.handle(
-                    now,
-                    Input::Received {
-                        conn,
-                        data: &mut self.buffer[..len],
-                    },
-                );
-                return true;
+                self.received += len as u64;
+                let data = &mut buffer[..len];
+                Some(Input::Received { conn, data })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) => EndReason::Failed(word(&error)),
-        };
-        link.ended = true;
-        machine.handle(now, Input::Ended { conn, reason });
-        true
-    }
-
-    /// Sends as much as the socket takes; whether anything went.
-    fn send<M: Machine>(&mut self, machine: &mut M, conn: ConnId) -> bool {
-        let now = self.now();
-        let Some(link) = self.links.get_mut(&conn) else {
-            return false;
-        };
-        let Some((transmission, sent)) = &mut link.sending else {
-            return false;
-        };
-        let bytes: Vec<u8> = transmission
-            .parts
-            .iter()
-            .flat_map(|part| transmission.bytes(part))
-            .copied()
-            .collect();
-        match link.socket.write(&bytes[*sent..]) {
-            Ok(len) if *sent + len < bytes.len() => *sent += len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            // A failure shows itself to the next receive; the buffers go home either way.
-            Ok(_) | Err(_) => {
-                if let Some((transmission, _)) = link.sending.take() {
-                    machine.handle(now, Input::Returned { conn, transmission });
-                    machine.handle(now, Input::Sent { conn });
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(ended(conn, EndReason::Failed(word(error)))),
         }
-        true
     }
 }
 
-impl Backend for Blocking {
-    fn now(&self) -> Instant {
-        Instant::ZERO + Duration::from_micros(self.started.elapsed().as_micros() as u64)
-    }
-
-    fn carry(&mut self, output: Output) {
-        match output {
-            Output::Net(Net::Connect { conn, to }) => self.connect(conn, to),
-            Output::Net(Net::Recv { conn, until }) => {
-                if let Some(link) = self.links.get_mut(&conn) {
-                    link.until = until;
-                }
-            }
-            Output::Net(Net::Transmit { conn, transmission }) => {
-                if let Some(link) = self.links.get_mut(&conn) {
-                    link.sending = Some((transmission, 0));
-                }
-            }
-            Output::Net(Net::Close { conn }) => self.done.push(Done::Closed(conn)),
-            Output::Disk(disk) => {
-                let done = self.disk(disk);
-                self.done.push(Done::Disk(done));
-            }
-            Output::Hash { op, slab } => {
-                let digest = Sha1::digest(slab.as_slice()).into();
-                self.done.push(Done::Hashed(op, slab, digest));
-            }
-            Output::Resolve { .. } => unreachable!("no tracker is announced to"),
-        }
-    }
-
-    fn reap<M: Machine>(&mut self, machine: &mut M, _bound: usize) -> bool {
-        let now = self.now();
-        let done = std::mem::take(&mut self.done);
-        let mut any = !done.is_empty();
-        for done in done {
-            let input = match done {
-                Done::Connected(conn) => Input::Connected { conn },
-                Done::Ended(conn, reason) => Input::Ended { conn, reason },
-                Done::Disk(done) => Input::Disk(done),
-                Done::Hashed(op, slab, digest) => Input::Hashed { op, slab, digest },
-                Done::Closed(conn) => {
-                    // Every buffer comes home before the last word.
-                    let link = self.links.remove(&conn);
-                    if let Some((transmission, _)) = link.and_then(|link| link.sending) {
-                        machine.handle(now, Input::Returned { conn, transmission });
-                    }
-                    Input::Closed { conn }
-                }
-            };
-            machine.handle(now, input);
-        }
-        let conns: Vec<ConnId> = self.links.keys().copied().collect();
-        for conn in conns {
-            any |= self.receive(machine, conn);
-            any |= self.send(machine, conn);
-        }
-        any
-    }
+fn ended(conn: ConnId, reason: EndReason) -> Input<'static> {
+    Input::Ended { conn, reason }
 }
 
-fn word(error: &io::Error) -> IoError {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => IoErrorKind::NotFound,
-        io::ErrorKind::PermissionDenied => IoErrorKind::Forbidden,
-        io::ErrorKind::UnexpectedEof => IoErrorKind::TooShort,
-        io::ErrorKind::ConnectionRefused => IoErrorKind::Refused,
-        io::ErrorKind::ConnectionReset => IoErrorKind::Reset,
-        io::ErrorKind::TimedOut => IoErrorKind::TimedOut,
-        io::ErrorKind::StorageFull => IoErrorKind::NoSpace,
-        _ => IoErrorKind::Other,
-    };
-    IoError {
-        kind,
-        code: error.raw_os_error().unwrap_or(0),
-    }
+fn refusal(error: io::Error) -> DiskError {
+    let (file, error) = (None, word(error));
+    DiskError { file, error }
+}
+
+fn word(error: io::Error) -> IoError {
+    let (kind, code) = (IoErrorKind::Other, error.raw_os_error().unwrap_or(0));
+    IoError { kind, code }
 }
