@@ -4,13 +4,14 @@
 //! Input: steps of one byte and what each takes with it; see `step`.
 #![no_main]
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use ripcurrent_fuzz::Knobs;
 use ripcurrent_fuzz::host::{Host, address};
-use ripcurrent_proto::api::{Add, Check, Command, Config, Input, Mode};
+use ripcurrent_proto::api::{Add, Check, Command, Config, Data, Input, Mode};
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{Turn, turn};
@@ -115,7 +116,7 @@ fn run(engine: &mut Engine, host: &mut Host) {
 /// One thing that happens in the world.
 fn step(knobs: &mut Knobs<'_>, host: &mut Host) {
     let (what, which) = (knobs.byte(), knobs.byte());
-    match what % 12 {
+    match what % 16 {
         0 => host.accept(which),
         1 => host.tell(Input::Command(Command::AddPeer {
             torrent: ID,
@@ -125,11 +126,39 @@ fn step(knobs: &mut Knobs<'_>, host: &mut Host) {
         3 => host.complete(which, true),
         4 => host.advance(Duration::from_millis(1 << (which % 18))),
         5 => host.complete_all(),
+        12.. => host.tell(Input::Command(command(which))),
         _ => {
             if let Some(conn) = host.pick(which) {
-                stir(what % 12, conn, knobs, host);
+                stir(what % 16, conn, knobs, host);
             }
         }
+    }
+}
+
+/// One thing that somebody wants.
+fn command(knob: u8) -> Command {
+    let torrent = ID;
+    match knob % 7 {
+        0 => Command::Pause { torrent },
+        1 => Command::Resume { torrent },
+        2 => Command::Recheck { torrent },
+        3 => Command::Reannounce { torrent },
+        4 => {
+            let limit = NonZeroU64::new(u64::from(knob) << 7);
+            Command::SetLimits {
+                down: limit,
+                up: limit,
+            }
+        }
+        5 => {
+            let data = if knob & 8 == 0 {
+                Data::Keep
+            } else {
+                Data::Delete
+            };
+            Command::Remove { torrent, data }
+        }
+        _ => Command::Add(add(knob)),
     }
 }
 
