@@ -18,6 +18,7 @@ use ripcurrent_proto::drive::{Turn, turn};
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::create::{Content, Creation, NewFile};
+use ripcurrent_proto::meta::layout::{FileIndex, Priority};
 use ripcurrent_proto::wire::handshake::{Handshake, Reserved};
 use ripcurrent_proto::wire::message::{BlockRequest, Message, encode_piece_header};
 use sha1::{Digest, Sha1};
@@ -138,7 +139,7 @@ fn step(knobs: &mut Knobs<'_>, host: &mut Host) {
 /// One thing that somebody wants.
 fn command(knob: u8) -> Command {
     let torrent = ID;
-    match knob % 7 {
+    match knob % 8 {
         0 => Command::Pause { torrent },
         1 => Command::Resume { torrent },
         2 => Command::Recheck { torrent },
@@ -157,6 +158,21 @@ fn command(knob: u8) -> Command {
                 Data::Delete
             };
             Command::Remove { torrent, data }
+        }
+        6 => {
+            let file = FileIndex(u32::from(knob >> 3) % FILES as u32);
+            let priority = [
+                Priority::Unwanted,
+                Priority::Low,
+                Priority::Normal,
+                Priority::High,
+            ];
+            let priority = priority[usize::from(knob >> 6)];
+            Command::SetPriority {
+                torrent,
+                file,
+                priority,
+            }
         }
         _ => Command::Add(add(knob)),
     }
