@@ -30,8 +30,8 @@ pub use super::error::AnnounceError;
 /// The most trackers of one torrent.
 pub const TRACKERS_MAX: usize = 64;
 
-/// How long a leave may take.
-const LEAVE: Duration = Duration::from_secs(5);
+/// How long a leave may take: people wait for it, and are promised to be let go within three seconds.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Who announces.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,7 @@ impl Announcer {
         }
     }
 
-    /// The torrent leaves: tells `stopped` to every tracker that was told `started`, for five
+    /// The torrent leaves: tells `stopped` to every tracker that was told `started`, for two
     /// seconds at most.
     pub fn stop(&mut self, now: Instant) {
         if self.phase != Phase::Running {
