@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(memory.total(), terms + 82 * (128 << 10) + (4608 << 10));
         let line = memory.to_string();
         assert!(
-            line.starts_with("memory: 14.7 MiB to receive into + 64.0 MiB of slabs + "),
+            line.starts_with("memory: 14.8 MiB to receive into + 64 MiB of slabs + "),
             "{line}"
         );
         assert!(
