@@ -30,7 +30,7 @@ use crate::tracker::Server;
 use crate::units::{Count, Size, Time};
 
 use report::{Report, processor_time};
-use room::{Room, fill, first_difference};
+use room::{Comparison, Room, compare, fill};
 
 /// The name of the file that is made.
 const NAME: &str = "demo.bin";
@@ -107,11 +107,8 @@ fn show(
         }
         Why::Failed(failure) => return Err(failure),
     }
-    say_if(level, "comparing every byte");
-    if let Some(at) = first_difference(&room.join("seed").join(NAME), &room.join("got").join(NAME))?
-    {
-        let what = format!("what came differs from what was made, first at byte {at}");
-        return Err(Failure::new(Exit::CheckFailed, what));
+    if !is_same(args.size, level, stop, room)? {
+        return Ok(None);
     }
     Ok(Some(Report::new(
         &torrent,
@@ -120,6 +117,23 @@ fn show(
         busy,
         &ended.figures,
     )))
+}
+
+/// Compares what came with what was made; `false` if it was stopped.
+fn is_same(size: u64, level: Level, stop: &Stop, room: &Room) -> Result<bool, Failure> {
+    say_if(level, "comparing every byte");
+    let begun = clock::now();
+    let mut progress = Progress::new(level, "comparing");
+    let show = |done| progress.show(&Status::of_bytes(done, size, begun.elapsed()));
+    let (made, came) = (room.join("seed").join(NAME), room.join("got").join(NAME));
+    match compare(&made, &came, stop, show)? {
+        Comparison::Same => Ok(true),
+        Comparison::Stopped => Ok(false),
+        Comparison::DifferAt(at) => {
+            let what = format!("what came differs from what was made, first at byte {at}");
+            Err(Failure::new(Exit::CheckFailed, what))
+        }
+    }
 }
 
 /// Makes the data and a torrent of it.
