@@ -60,8 +60,10 @@ impl Progress {
     pub(crate) fn show(&mut self, status: &Status) {
         match &mut self.view {
             View::Bar(bar) => {
-                // The words first: each change may draw.
-                bar.set_message(format!("{:>3} %  {}", status.percent(), status.words));
+                // The words first: each change may draw. The figure stands before the bar, where a
+                // narrow terminal does not cut it off.
+                bar.set_prefix(format!("{} {:>3} %", self.name, status.percent()));
+                bar.set_message(status.words.clone());
                 bar.set_length(status.of);
                 bar.set_position(status.done);
             }

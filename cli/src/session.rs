@@ -262,9 +262,10 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
         }
         if now >= self.next_show {
             self.next_show = now + TICK;
-            self.measure(engine);
-            self.progress.show(&Status::of_torrent(&self.figures.stats));
+            // Who leaves has figures of no news.
             if self.leaving.is_none() {
+                self.measure(engine);
+                self.progress.show(&Status::of_torrent(&self.figures.stats));
                 self.look_for_an_end();
             }
         }
