@@ -1,5 +1,7 @@
 //! `download`: fetch what a torrent names, then serve it.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Check, Event, Mode};
@@ -21,6 +23,7 @@ use crate::units::{Count, Rate, Size, Time};
 pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
     let torrent = Arc::new(load::transferable(&args.torrent)?);
     let wanted = wanted(&args, &torrent)?;
+    must_be_folder(&args.output)?;
     let net = Net::new(&args.net, args.down_limit)?;
     let stop = Stop::on_signals()?;
     net.introduce(&torrent, level);
@@ -53,6 +56,18 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
         }
     })?;
     conclude(ended, torrent.name(), level)
+}
+
+/// What is not there yet is made; what is there must be able to hold the data.
+fn must_be_folder(output: &Path) -> Result<(), Failure> {
+    match output.metadata() {
+        Ok(metadata) if !metadata.is_dir() => {
+            let error = ErrorKind::NotADirectory.into();
+            Err(Failure::disk("download into", output, error)
+                .remedy("Name a folder with --output; the data gets the torrent's own name in it."))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn wanted(args: &DownloadArgs, torrent: &Torrent) -> Result<Option<Bitfield>, Failure> {
@@ -132,6 +147,19 @@ mod tests {
     use super::*;
     use ripcurrent_proto::api::TorrentStats;
     use std::time::Duration;
+
+    /// A file in the place of the folder is named itself, not a path below it.
+    #[test]
+    fn a_file_cannot_be_downloaded_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let failure = must_be_folder(&file).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Disk);
+        assert!(failure.to_string().contains("--output"), "{failure}");
+        assert!(must_be_folder(dir.path()).is_ok());
+        assert!(must_be_folder(&dir.path().join("new")).is_ok());
+    }
 
     /// The last line tells size, time, rate, peers and waste; nothing fetched is one short fact.
     #[test]

@@ -1,7 +1,7 @@
 //! Reading a torrent file from the disk.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use ripcurrent_proto::meta::{MAX_TORRENT_LEN, Torrent};
@@ -19,19 +19,31 @@ pub(crate) fn torrent(path: &Path) -> Result<Torrent, Failure> {
         Ok(bytes)
     };
     let bytes = read().map_err(|error| {
-        let failure = Failure::new(
-            Exit::BadTorrent,
-            format!("cannot read {}", Escaped::path(path)),
-        );
-        failure
+        let what = format!("cannot read {}", Escaped::path(path));
+        let remedy = remedy_for(path, error.kind());
+        Failure::new(Exit::BadTorrent, what)
             .because(error)
-            .remedy("Check the path of the torrent file.")
+            .remedy(remedy)
     })?;
     Torrent::parse(bytes.into()).map_err(|error| {
         let what = format!("{} is not a torrent that can be used", Escaped::path(path));
         let failure = Failure::new(Exit::BadTorrent, what).because(error);
         failure.remedy("Get the file again; a web page saved under its name is a common cause.")
     })
+}
+
+/// What to do where no torrent file can be read at `path`: people paste links as well.
+fn remedy_for(path: &Path, kind: ErrorKind) -> &'static str {
+    let text = path.to_string_lossy();
+    if text.starts_with("magnet:") {
+        "Magnet links are not spoken yet: get the torrent file itself."
+    } else if text.starts_with("http://") || text.starts_with("https://") {
+        "Save the torrent file first, and give its path."
+    } else if kind == ErrorKind::PermissionDenied {
+        "Check who may read it: `ls -l` shows that."
+    } else {
+        "Check the path of the torrent file."
+    }
 }
 
 /// As [`torrent`], but only what can be transferred: it needs a v1 half for now.
@@ -51,4 +63,23 @@ pub(crate) fn transferable(path: &Path) -> Result<Torrent, Failure> {
 /// Displays bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was pasted instead of a path is recognized, and the next step told.
+    #[test]
+    fn links_are_not_taken_for_missing_files() {
+        for (path, remedy) in [
+            ("magnet:?xt=urn:btih:0", "Magnet links"),
+            ("https://example.org/x.torrent", "Save the torrent file"),
+            ("missing.torrent", "Check the path"),
+        ] {
+            let failure = torrent(Path::new(path)).unwrap_err();
+            assert_eq!(failure.exit(), Exit::BadTorrent);
+            assert!(failure.to_string().contains(remedy), "{failure}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Outcome};
 use crate::load;
 use crate::news::News;
 use crate::say::{self, Level};
-use crate::session::{self, Job, Net, Why};
+use crate::session::{self, Figures, Job, Net, Why};
 use crate::stop::Stop;
 use crate::units::{Count, Size};
 
@@ -45,13 +45,33 @@ pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
         Why::Failed(failure) => Err(failure),
         Why::Complete | Why::Asked | Why::NoPeers => {
             if level > Level::Quiet {
-                let (name, sent) = (Escaped(torrent.name()), Size(ended.figures.stats.uploaded));
-                let peers = Count(ended.figures.peers_most, "peer");
-                say::line(format_args!(
-                    "{name}: {sent} sent to at most {peers} at once"
-                ));
+                let name = Escaped(torrent.name());
+                say::line(format_args!("{name}: {}", summary(&ended.figures)));
             }
             Ok(Exit::Done)
         }
+    }
+}
+
+fn summary(figures: &Figures) -> String {
+    let sent = Size(figures.stats.uploaded);
+    match figures.peers_most {
+        0 => format!("{sent} sent; no peer came"),
+        peers => format!("{sent} sent to at most {} at once", Count(peers, "peer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody at all is told as such, not as a crowd of none.
+    #[test]
+    fn the_summary_tells_who_came() {
+        let mut figures = Figures::default();
+        assert_eq!(summary(&figures), "0 B sent; no peer came");
+        figures.peers_most = 2;
+        figures.stats.uploaded = 1024;
+        assert_eq!(summary(&figures), "1 KiB sent to at most 2 peers at once");
     }
 }

@@ -26,6 +26,9 @@ pub(crate) enum BadUnit {
 /// Reads a size in bytes, or a rate in bytes per second.
 pub(crate) fn parse_size(text: &str) -> Result<u64, BadUnit> {
     let (number, unit) = split_number(text.trim());
+    if number.is_empty() {
+        return Err(BadUnit::NoNumber(text.into()));
+    }
     let unit = unit.trim();
     let unit = unit.strip_suffix("/s").unwrap_or(unit);
     let factor = unit_factor(unit).ok_or_else(|| BadUnit::NoSize(unit.into()))?;
@@ -220,6 +223,7 @@ mod tests {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         assert_eq!(parse_size("8191P"), Err(BadUnit::NoSize("P".into())));
+        assert_eq!(parse_size("abc"), Err(BadUnit::NoNumber("abc".into())));
     }
 
     /// What is no size is refused with the reason.
