@@ -17,15 +17,39 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 internal error, 2 usage, 3 bad torrent, 4 no peers, 5 disk, 6 check failed,
 7 interrupted (the same command goes on from there), 8 the system forbids it.";
 
+const DOWNLOAD_EXAMPLES: &str = "\
+Examples:
+  ripcurrent download x.torrent -o ~/Downloads --no-seed
+  ripcurrent download x.torrent --files 1,3-5 --down-limit 2MiB
+  ripcurrent download x.torrent --bind 127.0.0.2 --peer 127.0.0.3:6881
+
+Interrupted, the same command goes on from there: data that is there is hashed and kept.";
+
+const SEED_EXAMPLES: &str = "\
+Example:
+  ripcurrent seed x.torrent --data ~/Downloads
+
+DIR is the folder that holds the torrent's file or folder, as `download -o DIR` leaves it.";
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  ripcurrent create photos -t http://tracker.example/announce
+  ripcurrent create film.mkv -o film.torrent -l 1MiB --private
+
+The info-hash and the path of the torrent go to stdout.";
+
+/// Where options that every command has stand in its help: behind its own.
+const LAST: usize = 900;
+
 /// A high-throughput BitTorrent client for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "ripcurrent", version, after_help = EXIT_CODES, propagate_version = true)]
 pub(crate) struct Cli {
     /// Say more: trackers, failed pieces, the memory bound; twice for every event.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = LAST)]
     pub(crate) verbose: u8,
     /// Say nothing but errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = LAST)]
     pub(crate) quiet: bool,
     /// What to do.
     #[command(subcommand)]
@@ -76,6 +100,7 @@ pub(crate) struct NetArgs {
 
 /// See [`Command::Download`].
 #[derive(Debug, Args)]
+#[command(after_help = DOWNLOAD_EXAMPLES)]
 pub(crate) struct DownloadArgs {
     /// The torrent file.
     #[arg(value_hint = ValueHint::FilePath)]
@@ -84,7 +109,8 @@ pub(crate) struct DownloadArgs {
     #[arg(short, long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) output: PathBuf,
     /// Fetch only these files: numbers and ranges as `inspect` shows them, or names of files or
-    /// folders, such as `1,3-5` or `docs,readme.txt`.
+    /// folders, such as `1,3-5` or `docs,readme.txt`. May be given several times; a name that holds
+    /// a comma needs a `--files` of its own.
     #[arg(long, value_name = "LIST", conflicts_with = "pieces")]
     pub(crate) files: Vec<String>,
     /// Fetch only these pieces, counted from 0, such as `17,20-25`.
@@ -112,6 +138,7 @@ pub(crate) struct DownloadArgs {
 
 /// See [`Command::Seed`].
 #[derive(Debug, Args)]
+#[command(after_help = SEED_EXAMPLES)]
 pub(crate) struct SeedArgs {
     /// The torrent file.
     #[arg(value_hint = ValueHint::FilePath)]
@@ -126,6 +153,7 @@ pub(crate) struct SeedArgs {
 
 /// See [`Command::Create`].
 #[derive(Debug, Args)]
+#[command(after_help = CREATE_EXAMPLES)]
 pub(crate) struct CreateArgs {
     /// The file or folder. The torrent takes its name.
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -285,9 +313,10 @@ fn is_command(arg: &OsStr) -> bool {
 }
 
 fn names_torrent(arg: &OsStr) -> bool {
-    let path = Path::new(arg);
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("torrent"))
+    // A link is none, but `download` says what to do with it.
+    let is_magnet = arg.as_encoded_bytes().starts_with(b"magnet:");
+    let extension = Path::new(arg).extension();
+    is_magnet || extension.is_some_and(|extension| extension.eq_ignore_ascii_case("torrent"))
 }
 
 #[cfg(test)]
@@ -313,6 +342,7 @@ mod tests {
             "-o out x.TORRENT",
             "x.torrent --no-seed -q",
             "./d.d/x.torrent",
+            "magnet:?xt=urn:btih:0",
         ] {
             let cli = read(line).unwrap();
             assert!(matches!(cli.command, Command::Download(_)), "{line}");
