@@ -40,9 +40,10 @@ pub enum Violation {
     /// A bitfield that does not fit the torrent.
     #[error("bad bitfield: {0}")]
     Bitfield(#[from] BadBitfield),
-    /// A bitfield, have-all or have-none that is not the first message (BEP 3, BEP 6).
-    #[error("a bitfield after other messages")]
-    LateBitfield,
+    /// A have-all or have-none that is not the first message (BEP 6). A bitfield may come later, as
+    /// the sum of many haves: aria2 does that, whatever BEP 3 says.
+    #[error("have-all or have-none after other messages")]
+    LateHaveAll,
     /// With the fast extension, the first message must tell what the peer has (BEP 6).
     #[error("the first message does not tell what the peer has")]
     NoBitfield,

@@ -71,7 +71,7 @@ impl Torrent {
         shared: &mut Shared,
     ) -> Result<(), Violation> {
         let pieces = self.layout.pieces() as usize;
-        let told = match message {
+        let mut told = match message {
             Message::KeepAlive => return Ok(()),
             // An extended handshake may overtake the bitfield: some clients send it first.
             Message::Extended { id, payload } => {
@@ -86,8 +86,15 @@ impl Torrent {
             Message::HaveNone => Bitfield::new(pieces),
             _ => return self.later_message(now, conn, session, message, shared),
         };
-        if session.counted.is_some() {
-            return Err(Violation::LateBitfield);
+        if session.counted.is_some() && !matches!(message, Message::Bitfield(_)) {
+            return Err(Violation::LateHaveAll);
+        }
+        if let Some(counted) = session.counted.take() {
+            // Some clients (aria2) sum up many haves in a bitfield. What a peer told before stands.
+            self.picker.peer_left(counted, &session.peer.have);
+            for piece in session.peer.have.iter() {
+                told.insert(piece);
+            }
         }
         session.peer.have = told;
         session.counted = Some(self.picker.peer_joined(&session.peer.have));

@@ -212,6 +212,38 @@ fn broken_form_ends_the_connection() {
     }
 }
 
+/// A bitfield in the place of many haves, as aria2 sends it, is taken at any time, and what was
+/// told before it stands.
+#[test]
+fn a_later_bitfield_sums_up_haves() {
+    let (torrent, content) = torrent(PIECE, &[1_000_000]);
+    let (hash, pieces) = (torrent.hashes().v1.unwrap(), torrent.layout().pieces());
+    let mut bytes = handshake(hash, Reserved::NONE.with_fast());
+    Message::HaveNone.encode(&mut bytes);
+    Message::Have(0).encode(&mut bytes);
+    let mut had = Bitfield::new(pieces as usize);
+    had.insert(1);
+    let mut bits = Vec::new();
+    had.to_wire(&mut bits);
+    Message::Bitfield(&bits).encode(&mut bytes);
+    for mode in [Mode::Seed, Mode::Download] {
+        let mut world = World::new(1);
+        let host = world.host(Config::default());
+        if mode == Mode::Seed {
+            world.hosts[host].disk.fill(&torrent, &content);
+        }
+        world.command(host, Command::Add(add(&torrent, mode)));
+        world.run_for(Duration::from_millis(100));
+        world.stranger(host, LIAR, Box::new(Parrot(bytes.clone())));
+        world.run_for(Duration::from_secs(1));
+        assert!(world.stranger_is_there(0), "{mode:?}");
+        let now = world.now();
+        let peers = world.hosts[host].engine.machine().peers(now, TORRENT);
+        let told: Vec<usize> = peers.map(|peer| peer.pieces).collect();
+        assert_eq!(told, [2], "{mode:?}");
+    }
+}
+
 /// Half a handshake does not hold a connection for ever.
 #[test]
 fn a_handshake_that_never_ends_is_cut_off() {
