@@ -6,7 +6,7 @@ use ripcurrent_proto::api::{Check, Event, Mode};
 
 use crate::args::SeedArgs;
 use crate::escape::Escaped;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::load;
 use crate::news::News;
 use crate::say::{self, Level};
@@ -17,6 +17,17 @@ use crate::units::{Count, Size};
 /// Runs the command until Ctrl-C.
 pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
     let torrent = Arc::new(load::transferable(&args.torrent)?);
+    if !args.data.is_dir() {
+        let what = format!(
+            "{}: there is no such folder",
+            Escaped(&args.data.to_string_lossy())
+        );
+        let remedy = format!(
+            "name the folder that holds {} with --data",
+            Escaped(torrent.name())
+        );
+        return Err(Failure::new(Exit::Disk, what).remedy(remedy));
+    }
     let net = Net::new(&args.net, 0)?;
     let stop = Stop::on_signals()?;
     net.introduce(&torrent, level);

@@ -46,6 +46,25 @@ fn inspect(torrent: &Path) -> Map<String, Value> {
     serde_json::from_str(&out).unwrap()
 }
 
+/// A folder that is not there is named, and is no torrent without right pieces.
+#[test]
+fn a_seed_without_its_folder_says_so() {
+    let torrent = testdata().join("torrents-made/one-block.torrent");
+    let args = [
+        "seed",
+        torrent.to_str().unwrap(),
+        "--data",
+        "/proc/nowhere",
+        "--bind",
+        "127.0.0.1",
+    ];
+    let (_, told) = run_to(Path::new("."), 5, &args);
+    assert!(
+        told.contains("/proc/nowhere: there is no such folder"),
+        "{told}"
+    );
+}
+
 /// Every field that another client reads from these torrents is what we read.
 #[test]
 fn inspect_agrees_with_what_is_expected() {
