@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
+use ripcurrent_sim::network::Backend;
 
 use crate::ranges::Ranges;
 use crate::units::{parse_duration, parse_size};
@@ -251,6 +252,9 @@ pub(crate) struct SimArgs {
     /// What all chance comes from.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// What carries the hosts: turmoil or direct [default: turmoil for up to 100 hosts].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<Backend>,
 }
 
 /// See [`Command::Demo`].

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ripcurrent_sim::network::Backend;
 use ripcurrent_sim::run::run as simulate;
 use ripcurrent_sim::scenario::Scenario;
 
@@ -18,10 +19,12 @@ pub(crate) fn run(args: &SimArgs, level: Level) -> Outcome {
         let what = format!("{} is no scenario", Escaped::path(file));
         Failure::usage(what).because(error)
     })?;
-    let report = simulate(&scenario, seed).map_err(|error| {
+    let fitting = || Backend::fitting(scenario.hosts());
+    let backend = args.backend.unwrap_or_else(fitting);
+    let report = simulate(&scenario, seed, backend).map_err(|error| {
         let what = "the simulation broke down, which is a bug";
         let replay = format!(
-            "`ripcurrent sim {} --seed {seed}` shows it again.",
+            "`ripcurrent sim {} --seed {seed} --backend {backend}` shows it again.",
             Escaped::path(file)
         );
         Failure::new(Exit::Internal, what)

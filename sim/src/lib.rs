@@ -18,13 +18,16 @@
 //!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible.
 //! - The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
 //!   [`names`], the content and the tracker.
-//! - The backend of this day: [`turmoil`], for up to about 100 hosts.
+//! - The backends, behind one [`network`]: [`turmoil`], real asynchronous sockets for up to about 100
+//!   hosts, and [`direct`], a plain queue of events for thousands.
 
 pub mod bound;
 mod cast;
 mod content;
+pub mod direct;
 pub mod disk;
 pub mod names;
+pub mod network;
 mod quantity;
 pub mod report;
 pub mod run;
@@ -32,5 +35,6 @@ pub mod scenario;
 pub mod shaper;
 mod tracker;
 pub mod turmoil;
+mod work;
 
 pub use content::ContentError;

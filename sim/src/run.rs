@@ -18,10 +18,10 @@ use crate::cast::{Member, TRACKER_ADDR, cast};
 use crate::content::{Content, ContentError};
 use crate::disk::Files;
 use crate::names::Names;
+use crate::network::{Backend, Host, Network, NetworkError};
 use crate::report::{Digest, HostReport, Report};
 use crate::scenario::{Role, Scenario};
 use crate::tracker::Tracker;
-use crate::turmoil::{Host, Network, NetworkError};
 
 /// Where peers listen.
 const PEER_PORT: u16 = 6881;
@@ -56,12 +56,12 @@ pub enum RunError {
     },
 }
 
-/// Runs `scenario` to its end: every leecher has everything, or the time is over.
+/// Runs `scenario` on `backend` to its end: every leecher has everything, or the time is over.
 ///
 /// # Errors
 /// If a machine broke down or refused to begin.
-pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, RunError> {
-    let mut world = World::new(scenario, seed)?;
+pub fn run(scenario: &Scenario, seed: u64, backend: Backend) -> Result<Report, RunError> {
+    let mut world = World::new(scenario, seed, backend)?;
     let end = Instant::ZERO + Duration::from_secs(scenario.end.within_s);
     while !world.is_complete() && world.network.now() < end {
         world.network.step()?;
@@ -93,13 +93,13 @@ struct Told {
 }
 
 impl World {
-    fn new(scenario: &Scenario, seed: u64) -> Result<Self, RunError> {
+    fn new(scenario: &Scenario, seed: u64, backend: Backend) -> Result<Self, RunError> {
         let rng = root_rng(seed);
         let url = format!("http://{TRACKER_NAME}:{TRACKER_PORT}/announce");
         let content = Content::new(&scenario.torrent, &url, &rng.fork("content"))?;
         let mut names = Names::default();
         names.add(TRACKER_NAME, TRACKER_ADDR);
-        let mut network = Network::new(&rng.fork("network"), names);
+        let mut network = Network::new(backend, &rng.fork("network"), names);
 
         let interval = Duration::from_secs(scenario.tracker.interval_s);
         let tracker = Tracker::new(interval, rng.fork("tracker"));

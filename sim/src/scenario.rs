@@ -164,8 +164,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// The most hosts: what turmoil can carry within reason.
-const HOSTS_MAX: u64 = 150;
+/// The most hosts: every pair has a latency of its own.
+const HOSTS_MAX: u64 = 5_000;
 /// The most bytes on all disks together: every host keeps a whole copy in memory.
 const DATA_MAX: u64 = 8 << 30;
 const MINUTE_MS: u64 = 60_000;
@@ -343,7 +343,7 @@ mod tests {
             ("\"3 MiB\"", "\"9 GiB\"", "torrent.files"),
             ("\"3 MiB\"", "\"4 GiB\"", "torrent.files on every host"),
             ("count = 3", "count = 0", "count of group \"leecher\""),
-            ("count = 3", "count = 150", "the number of hosts"),
+            ("count = 3", "count = 5000", "the number of hosts"),
             ("1000000", "1000", "up of group \"leecher\""),
             ("[10, 20]", "[20, 10]", "latency_ms of group \"seed\""),
             ("[10, 20]", "[10]", "latency_ms"),

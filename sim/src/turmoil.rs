@@ -22,32 +22,21 @@ use ::turmoil::net::{TcpListener, TcpStream};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use ripcurrent_proto::api::{
-    self, DiskDone, EndReason, Input, IoError, IoErrorKind, Net, Output, Transmission,
-};
-use ripcurrent_proto::base::id::{ConnId, OpId};
-use ripcurrent_proto::base::slab::Slab;
-use ripcurrent_proto::base::time::{Duration, Instant};
+use ripcurrent_proto::api::{EndReason, Input, IoError, IoErrorKind, Net, Output, Transmission};
+use ripcurrent_proto::base::id::ConnId;
+use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{Backend, Machine};
-use sha1::{Digest, Sha1};
 
 use crate::disk::Disk;
 use crate::names::Names;
+use crate::network::{Host, RECEIVE_BUFFER};
+use crate::work::{Errand, Job};
 use cancel::{Cancel, Lane};
 use clock::Clock;
 use net::{Inlet, Link, Outlet};
 use window::Windows;
 
-pub use network::{Host, Network, NetworkError, TICK};
-
-/// How long a disk operation takes.
-const DISK_LATENCY: Duration = Duration::from_millis(1);
-/// How long a hash takes.
-const HASH_LATENCY: Duration = Duration::from_millis(1);
-/// How long a name takes to be found.
-const RESOLVE_LATENCY: Duration = Duration::from_millis(20);
-/// The most bytes that one receive brings.
-const RECEIVE_BUFFER: usize = 16 * 1024;
+pub use network::Network;
 
 /// One host's hands.
 pub(crate) struct Turmoil {
@@ -65,13 +54,6 @@ pub(crate) struct Turmoil {
     jobs_begun: u64,
     /// What is done and not yet handed to the machine.
     done: VecDeque<Done>,
-}
-
-/// Work of the host's own.
-enum Job {
-    Disk(api::Disk),
-    Hash(OpId, Slab),
-    Resolve(OpId, String),
 }
 
 /// A connection: whatever of it is not away with an operation.
@@ -97,9 +79,7 @@ enum Done {
     Received(ConnId, Inlet, Vec<u8>, Option<io::Result<usize>>),
     Sent(ConnId, Outlet, Transmission, Option<io::Result<()>>),
     Closed(ConnId),
-    Disk(DiskDone),
-    Hashed(OpId, Slab, [u8; 20]),
-    Resolved(OpId, Result<Vec<IpAddr>, IoError>),
+    Worked(Input<'static>),
 }
 
 impl Turmoil {
@@ -180,11 +160,7 @@ impl Turmoil {
                 self.on_sent(machine, conn, outlet, transmission, result);
             }
             Done::Closed(conn) => machine.handle(now, Input::Closed { conn }),
-            Done::Disk(done) => machine.handle(now, Input::Disk(done)),
-            Done::Hashed(op, slab, digest) => {
-                machine.handle(now, Input::Hashed { op, slab, digest });
-            }
-            Done::Resolved(op, result) => machine.handle(now, Input::Resolved { op, result }),
+            Done::Worked(input) => machine.handle(now, input),
         }
     }
 }
@@ -374,12 +350,7 @@ impl Turmoil {
 /// Disk, hashes and names.
 impl Turmoil {
     fn begin(&mut self, job: Job) {
-        let latency = match job {
-            Job::Disk(_) => DISK_LATENCY,
-            Job::Hash(..) => HASH_LATENCY,
-            Job::Resolve(..) => RESOLVE_LATENCY,
-        };
-        let at = self.now() + latency;
+        let at = self.now() + job.latency();
         self.jobs.insert((at, self.jobs_begun), job);
         self.jobs_begun += 1;
     }
@@ -390,14 +361,8 @@ impl Turmoil {
         if first.key().0 > self.clock.now() {
             return None;
         }
-        Some(match first.remove() {
-            Job::Disk(operation) => Done::Disk(self.disk.perform(operation)),
-            Job::Hash(op, slab) => {
-                let digest = Sha1::digest(slab.as_slice()).into();
-                Done::Hashed(op, slab, digest)
-            }
-            Job::Resolve(op, host) => Done::Resolved(op, self.names.resolve(&host)),
-        })
+        let input = first.remove().perform(&mut self.disk, &self.names);
+        Some(Done::Worked(input))
     }
 }
 
@@ -407,11 +372,9 @@ impl Backend for Turmoil {
     }
 
     fn carry(&mut self, output: Output) {
-        match output {
-            Output::Net(net) => self.carry_net(net),
-            Output::Disk(operation) => self.begin(Job::Disk(operation)),
-            Output::Hash { op, slab } => self.begin(Job::Hash(op, slab)),
-            Output::Resolve { op, host } => self.begin(Job::Resolve(op, host)),
+        match output.into() {
+            Errand::Net(net) => self.carry_net(net),
+            Errand::Job(job) => self.begin(job),
         }
     }
 

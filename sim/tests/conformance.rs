@@ -1,4 +1,4 @@
-//! The turmoil backend carries out what every backend must.
+//! Both backends carry out what every backend must.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,21 +13,30 @@ use ripcurrent_proto::conformance::{self, Case, Env, Flags, Script, cases};
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_sim::disk::Files;
 use ripcurrent_sim::names::Names;
-use ripcurrent_sim::turmoil::{Host, Network};
+use ripcurrent_sim::network::{Backend, Host, Network};
 
 const PORT: u16 = 6881;
 
-/// Every case, on hosts of either address family; those that need what a simulated world lacks are
-/// skipped by name.
 #[test]
 fn the_suite_passes_on_turmoil() {
+    pass(Backend::Turmoil);
+}
+
+#[test]
+fn the_suite_passes_on_the_queue_of_events() {
+    pass(Backend::Direct);
+}
+
+/// Every case, on hosts of either address family; those that need what a simulated world lacks are
+/// skipped by name.
+fn pass(backend: Backend) {
     let v4 = |last| Ipv4Addr::new(10, 0, 0, last).into();
     let v6 = |last: u8| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into();
     let families: [&dyn Fn(u8) -> IpAddr; 2] = [&v4, &v6];
     let mut failures = Vec::new();
     for addr in families {
         for case in cases() {
-            let (name, outcomes) = (case.name, play(case, addr));
+            let (name, outcomes) = (case.name, play(case, backend, addr));
             match outcomes {
                 Ok(outcomes) => failures.extend(outcomes.into_iter().filter_map(|outcome| {
                     let failure = outcome.err()?;
@@ -43,7 +52,11 @@ fn the_suite_passes_on_turmoil() {
 type Outcome = Result<(), conformance::Failure>;
 
 /// How each role of `case` fared, or what the case needs and does not get.
-fn play(case: Case, addr: &dyn Fn(u8) -> IpAddr) -> Result<Vec<Outcome>, &'static str> {
+fn play(
+    case: Case,
+    backend: Backend,
+    addr: &dyn Fn(u8) -> IpAddr,
+) -> Result<Vec<Outcome>, &'static str> {
     let disk = Files::default();
     let env = Env {
         listener: SocketAddr::new(addr(1), PORT),
@@ -61,7 +74,7 @@ fn play(case: Case, addr: &dyn Fn(u8) -> IpAddr) -> Result<Vec<Outcome>, &'stati
 
     let mut names = Names::default();
     names.add("localhost", Ipv4Addr::LOCALHOST.into());
-    let mut network = Network::new(&Rng::from_seed([1; 32]), names);
+    let mut network = Network::new(backend, &Rng::from_seed([1; 32]), names);
     let mut roles = vec![case.dialler(&env)];
     roles.extend(case.listener(&env));
     let roles: Vec<_> = roles.into_iter().map(RefCell::new).map(Rc::new).collect();

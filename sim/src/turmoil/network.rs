@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use ripcurrent_proto::base::rng::Rng;
@@ -11,13 +10,9 @@ use ripcurrent_proto::drive::{Backend, Machine, Turn, turn};
 
 use super::Turmoil;
 use super::window::Windows;
-use crate::disk::Files;
 use crate::names::Names;
+use crate::network::{Host, NetworkError, TICK};
 use crate::shaper::WINDOW;
-
-/// What the network moves on by. Packets are delivered at its multiples: latencies are rounded up
-/// to it, and a shorter one buys precision with CPU time.
-pub const TICK: Duration = Duration::from_millis(5);
 
 /// What turmoil counts in segments we bound in bytes, and earlier: no segment is empty, so its own
 /// bound is never met. It bounds the queue of connections to be accepted as well, whose overflow
@@ -26,31 +21,6 @@ const TCP_CAPACITY: usize = WINDOW + 1;
 
 /// Never: the run has its own end.
 const FOREVER: Duration = Duration::from_secs(u64::MAX / 4);
-
-/// A host of the network.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// Its address, unlike every other host's.
-    pub addr: IpAddr,
-    /// The port at which it accepts connections.
-    pub port: u16,
-    /// Bytes per second that it can send; `None` for more than anybody needs.
-    pub up: Option<NonZeroU64>,
-    /// Bytes per second that it can receive; `None` for more than anybody needs.
-    pub down: Option<NonZeroU64>,
-    /// What lies on its disk.
-    pub files: Files,
-}
-
-/// A host broke down: a bug of ours, not an event of the scenario.
-#[derive(Debug, thiserror::Error)]
-#[error("at {at}: {what}")]
-pub struct NetworkError {
-    /// The virtual time.
-    pub at: Instant,
-    /// What happened, in the simulator's words.
-    pub what: String,
-}
 
 /// Simulated hosts, connected each to each.
 pub struct Network {

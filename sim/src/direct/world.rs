@@ -1,0 +1,479 @@
+//! The hosts, their sockets, and the events that change them.
+//!
+//! Invariant: a socket is there from its `Connect`, or the call that reached its host, until its
+//! machine closes it. A packet that finds its socket gone is answered by a reset.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use ripcurrent_proto::api::{EndReason, IoError, IoErrorKind, Transmission};
+use ripcurrent_proto::base::id::{ConnId, Slots};
+use ripcurrent_proto::base::time::{Duration, Instant};
+
+use super::agenda::{Agenda, firing};
+use super::hands::{Done, RESET};
+use super::links::Links;
+use super::socket::{HostId, Packet, Socket, SocketId};
+use crate::disk::Disk;
+use crate::names::Names;
+use crate::network::{Host, RECEIVE_BUFFER};
+use crate::shaper::{Shaper, WINDOW};
+use crate::work::Job;
+
+/// The ports that connections are made from.
+const EPHEMERAL: u16 = 49152;
+
+/// Everything but the machines.
+pub(super) struct World {
+    now: Instant,
+    agenda: Agenda<Event>,
+    hosts: Vec<Place>,
+    addrs: BTreeMap<IpAddr, HostId>,
+    links: Links,
+    sockets: Slots<Socket>,
+    names: Names,
+    /// Hosts that have something to do, in the order in which they were woken.
+    awake: VecDeque<HostId>,
+}
+
+/// A host.
+struct Place {
+    addr: SocketAddr,
+    up: Shaper,
+    down: Shaper,
+    disk: Disk,
+    conns: BTreeMap<ConnId, SocketId>,
+    /// The port that it calls from next.
+    next_port: u16,
+    /// What its machine is to be told.
+    done: VecDeque<Done>,
+    is_awake: bool,
+    /// When its machine wants to be woken.
+    deadline: Option<Instant>,
+    /// The event that is to wake it; others are leftovers of deadlines that have moved.
+    alarm: Option<Instant>,
+}
+
+enum Event {
+    Alarm(HostId),
+    /// A job's time is over.
+    Worked(HostId, Job),
+    /// Bytes have left a host.
+    PassedUp(SocketId),
+    /// Bytes have come in to a host.
+    PassedDown(SocketId),
+    /// Somebody wants a connection.
+    Called {
+        to: SocketAddr,
+        from: SocketId,
+        from_addr: SocketAddr,
+    },
+    Arrived {
+        to: SocketId,
+        from: SocketId,
+        freight: Freight,
+    },
+}
+
+enum Freight {
+    Data(Vec<u8>),
+    /// No more data.
+    End,
+    Reset,
+}
+
+/// Time and the hosts.
+impl World {
+    pub(super) fn new(names: Names) -> Self {
+        World {
+            now: Instant::ZERO,
+            agenda: Agenda::new(),
+            hosts: Vec::new(),
+            addrs: BTreeMap::new(),
+            links: Links::default(),
+            sockets: Slots::new(),
+            names,
+            awake: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, host: &Host) {
+        let addr = SocketAddr::new(host.addr, host.port);
+        let id = self.hosts.len();
+        self.hosts.push(Place {
+            addr,
+            up: Shaper::new(host.up),
+            down: Shaper::new(host.down),
+            disk: Disk::new(host.files.clone()),
+            conns: BTreeMap::new(),
+            next_port: EPHEMERAL,
+            done: VecDeque::new(),
+            is_awake: false,
+            deadline: None,
+            alarm: None,
+        });
+        self.addrs.insert(host.addr, id);
+        self.links.add_host();
+        self.tell(id, Done::Bound(addr));
+    }
+
+    pub(super) fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
+        let (one, other) = (self.addrs[&one], self.addrs[&other]);
+        self.links.set_latency(one, other, latency);
+    }
+
+    pub(super) fn partition(&mut self, one: IpAddr, other: IpAddr) {
+        let (one, other) = (self.addrs[&one], self.addrs[&other]);
+        self.links.cut(one, other);
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Goes on to the next time at which something happens, or to `end` if nothing happens before;
+    /// whether something did.
+    pub(super) fn advance(&mut self, end: Instant) -> bool {
+        let Some((at, events)) = self.agenda.take_before(end) else {
+            self.now = end;
+            return false;
+        };
+        self.now = at;
+        for event in events {
+            self.happen(event);
+        }
+        true
+    }
+
+    /// A host that has something to do.
+    pub(super) fn next_awake(&mut self) -> Option<HostId> {
+        self.awake.pop_front()
+    }
+
+    /// The host has nothing more to do before something happens or `deadline` comes.
+    pub(super) fn rest(&mut self, host: HostId, deadline: Option<Instant>) {
+        let place = &mut self.hosts[host];
+        debug_assert!(place.done.is_empty(), "what is left would never be told");
+        place.is_awake = false;
+        place.deadline = deadline;
+        self.set_alarm(host);
+    }
+
+    /// What a host's machine is to be told next.
+    pub(super) fn next_done(&mut self, host: HostId) -> Option<Done> {
+        self.hosts[host].done.pop_front()
+    }
+
+    /// Begins a job.
+    pub(super) fn begin(&mut self, host: HostId, job: Job) {
+        let at = firing(self.now + job.latency());
+        self.agenda.enter(at, Event::Worked(host, job));
+    }
+
+    fn tell(&mut self, host: HostId, done: Done) {
+        self.hosts[host].done.push_back(done);
+        self.wake(host);
+    }
+
+    fn wake(&mut self, host: HostId) {
+        if !std::mem::replace(&mut self.hosts[host].is_awake, true) {
+            self.awake.push_back(host);
+        }
+    }
+
+    /// Sees to it that the host is woken at its deadline.
+    fn set_alarm(&mut self, host: HostId) {
+        let place = &mut self.hosts[host];
+        let Some(at) = place.deadline.map(firing) else {
+            return;
+        };
+        if place.alarm.is_none_or(|alarm| at < alarm) {
+            place.alarm = Some(at);
+            self.agenda.enter(at, Event::Alarm(host));
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Alarm(host) => self.on_alarm(host),
+            Event::Worked(host, job) => {
+                let input = job.perform(&mut self.hosts[host].disk, &self.names);
+                self.tell(host, Done::Worked(input));
+            }
+            Event::PassedUp(socket) => {
+                self.put(socket);
+                self.pump(socket);
+            }
+            Event::PassedDown(socket) => {
+                if let Some(entry) = self.sockets.get(socket) {
+                    self.tell(entry.host, Done::Received(socket));
+                }
+            }
+            Event::Called {
+                to,
+                from,
+                from_addr,
+            } => self.on_called(to, from, from_addr),
+            Event::Arrived { to, from, freight } => self.on_arrived(to, from, freight),
+        }
+    }
+
+    fn on_alarm(&mut self, host: HostId) {
+        let (now, place) = (self.now, &mut self.hosts[host]);
+        if place.alarm != Some(now) {
+            return;
+        }
+        place.alarm = None;
+        if place.deadline.is_some_and(|deadline| deadline <= now) {
+            self.wake(host);
+        } else {
+            self.set_alarm(host);
+        }
+    }
+}
+
+/// Connections, as their hosts see them.
+impl World {
+    pub(super) fn socket(&mut self, socket: SocketId) -> Option<&mut Socket> {
+        self.sockets.get_mut(socket)
+    }
+
+    /// The socket that a host's machine calls `conn`.
+    pub(super) fn named(&self, host: HostId, conn: ConnId) -> Option<SocketId> {
+        self.hosts[host].conns.get(&conn).copied()
+    }
+
+    pub(super) fn name(&mut self, host: HostId, conn: ConnId, socket: SocketId) {
+        self.hosts[host].conns.insert(conn, socket);
+    }
+
+    /// Asks for a connection.
+    pub(super) fn call(&mut self, host: HostId, conn: ConnId, to: SocketAddr) {
+        let far_host = self.addrs.get(&to.ip()).copied();
+        let mut entry = Socket::new(host, far_host.unwrap_or(host), to);
+        entry.conn = Some(conn);
+        let from = self.sockets.insert(entry);
+        self.name(host, conn, from);
+        let Some(far_host) = far_host else {
+            return self.refuse(from);
+        };
+        let place = &mut self.hosts[host];
+        let from_addr = SocketAddr::new(place.addr.ip(), place.next_port);
+        place.next_port = place.next_port.checked_add(1).unwrap_or(EPHEMERAL);
+        let at = self.links.arrival(self.now, host, far_host);
+        let call = Event::Called {
+            to,
+            from,
+            from_addr,
+        };
+        self.agenda.enter(at, call);
+    }
+
+    /// Reads, if there is credit, something to read, and no read under way.
+    pub(super) fn receive(&mut self, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket).filter(|entry| entry.open) else {
+            return;
+        };
+        let (host, far) = (entry.host, entry.far);
+        let place = &mut self.hosts[host];
+        let readable = entry.inflow.readable();
+        if readable == 0 {
+            if let Some(reason) = entry.inflow.reached_end() {
+                self.tell(host, Done::Ended(socket, reason));
+            }
+            return;
+        }
+        let bytes = readable.min(place.down.quantum()).min(RECEIVE_BUFFER);
+        entry.inflow.passing = bytes;
+        let passed = place.down.reserve(self.now, bytes);
+        if passed > self.now {
+            self.agenda.enter(firing(passed), Event::PassedDown(socket));
+        } else {
+            self.tell(host, Done::Received(socket));
+        }
+        if let Some(far) = far {
+            self.free(far, bytes);
+        }
+    }
+
+    /// Begins to send.
+    pub(super) fn transmit(&mut self, socket: SocketId, transmission: Transmission) {
+        if let Some(entry) = self.sockets.get_mut(socket) {
+            entry.outflow.begin(transmission);
+            self.pump(socket);
+        }
+    }
+
+    /// Closes a connection and gives back what it has in flight.
+    pub(super) fn close(&mut self, host: HostId, conn: ConnId) {
+        let Some(socket) = self.hosts[host].conns.remove(&conn) else {
+            return;
+        };
+        let entry = self.let_go(socket);
+        if let Some(transmission) = entry.and_then(|entry| entry.outflow.transmission) {
+            self.tell(host, Done::Returned(conn, transmission));
+        }
+        self.tell(host, Done::Closed(conn));
+    }
+
+    /// Removes a socket and tells its other end: by a reset, where that has sent what nobody reads.
+    pub(super) fn let_go(&mut self, socket: SocketId) -> Option<Socket> {
+        let entry = self.sockets.get(socket)?;
+        let freight = match entry.inflow.has_unread() {
+            true => Freight::Reset,
+            false => Freight::End,
+        };
+        if !entry.outflow.broken {
+            self.send(socket, freight);
+        }
+        let entry = self.sockets.remove(socket)?;
+        // Its writer waits for nobody any more.
+        if let Some(far) = entry.far {
+            self.unblock(far);
+        }
+        Some(entry)
+    }
+}
+
+/// What passes between two ends.
+impl World {
+    /// Sends on for as long as the window and the link allow.
+    fn pump(&mut self, socket: SocketId) {
+        while let Some(far) = self.sockets.get(socket).map(|entry| entry.far) {
+            let has_reader = far.is_some_and(|far| self.sockets.get(far).is_some());
+            let Some(entry) = self.sockets.get_mut(socket) else {
+                return;
+            };
+            let (host, outflow) = (entry.host, &mut entry.outflow);
+            if outflow.broken || outflow.left == 0 {
+                let is_whole = !outflow.broken;
+                return self.tell(host, Done::Sent(socket, is_whole));
+            }
+            let up = &mut self.hosts[host].up;
+            let bytes = outflow.left.min(up.quantum());
+            if has_reader && outflow.used + bytes > WINDOW {
+                outflow.blocked = true;
+                return;
+            }
+            outflow.left -= bytes;
+            outflow.passing = bytes;
+            outflow.used += bytes;
+            let passed = up.reserve(self.now, bytes);
+            if passed > self.now {
+                return self.agenda.enter(firing(passed), Event::PassedUp(socket));
+            }
+            self.put(socket);
+        }
+    }
+
+    /// Hands to the network what has passed the host's link.
+    fn put(&mut self, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket) else {
+            return;
+        };
+        if !entry.outflow.broken {
+            let bytes = entry.outflow.gather();
+            self.send(socket, Freight::Data(bytes));
+        }
+    }
+
+    /// The reader has taken `bytes` out of what `socket` sent.
+    fn free(&mut self, socket: SocketId, bytes: usize) {
+        if let Some(entry) = self.sockets.get_mut(socket) {
+            entry.outflow.used -= bytes;
+            self.unblock(socket);
+        }
+    }
+
+    fn unblock(&mut self, socket: SocketId) {
+        if let Some(entry) = self.sockets.get_mut(socket)
+            && std::mem::take(&mut entry.outflow.blocked)
+        {
+            self.pump(socket);
+        }
+    }
+
+    /// Sends to the other end, if there is one by now.
+    fn send(&mut self, from: SocketId, freight: Freight) {
+        let Some(entry) = self.sockets.get_mut(from) else {
+            return;
+        };
+        let Some(to) = entry.far else { return };
+        let at = self.links.arrival(self.now, entry.host, entry.far_host);
+        entry.last_arrival = at.max(entry.last_arrival);
+        let arrived = Event::Arrived { to, from, freight };
+        self.agenda.enter(entry.last_arrival, arrived);
+    }
+
+    /// A call has come through. As over turmoil, the answer takes no time on its way back.
+    fn on_called(&mut self, to: SocketAddr, from: SocketId, from_addr: SocketAddr) {
+        let Some(caller) = self.sockets.get(from) else {
+            return;
+        };
+        let (host, far_host) = (caller.far_host, caller.host);
+        if self.links.is_cut(host, far_host) {
+            return;
+        }
+        if self.hosts[host].addr != to {
+            return self.refuse(from);
+        }
+        let mut entry = Socket::new(host, far_host, from_addr);
+        entry.far = Some(from);
+        let called = self.sockets.insert(entry);
+        if let Some(caller) = self.sockets.get_mut(from) {
+            caller.far = Some(called);
+        }
+        self.tell(host, Done::Accepted(called));
+        self.tell(far_host, Done::Connected(from));
+    }
+
+    fn refuse(&mut self, from: SocketId) {
+        let error = IoError {
+            kind: IoErrorKind::Refused,
+            code: 0,
+        };
+        if let Some(caller) = self.sockets.get(from) {
+            let ended = Done::Ended(from, EndReason::Failed(error));
+            self.tell(caller.host, ended);
+        }
+    }
+
+    fn on_arrived(&mut self, to: SocketId, from: SocketId, freight: Freight) {
+        let Some(entry) = self.sockets.get_mut(to) else {
+            return self.answer_for_nobody(to, from, &freight);
+        };
+        if self.links.is_cut(entry.host, entry.far_host) {
+            return;
+        }
+        match freight {
+            Freight::Data(bytes) => entry.inflow.inbox.push_back(Packet { bytes, read: 0 }),
+            Freight::End => {
+                entry.inflow.end.get_or_insert(EndReason::Eof);
+            }
+            Freight::Reset => {
+                entry.inflow.end.get_or_insert(EndReason::Failed(RESET));
+                entry.outflow.broken = true;
+                self.unblock(to);
+            }
+        }
+        self.receive(to);
+    }
+
+    /// A packet has found nobody: its sender is to know.
+    fn answer_for_nobody(&mut self, nobody: SocketId, sender: SocketId, freight: &Freight) {
+        let Some(entry) = self.sockets.get(sender) else {
+            return;
+        };
+        let (host, far_host) = (entry.host, entry.far_host);
+        if self.links.is_cut(host, far_host) || matches!(freight, Freight::Reset) {
+            return;
+        }
+        let reset = Event::Arrived {
+            to: sender,
+            from: nobody,
+            freight: Freight::Reset,
+        };
+        let at = self.links.arrival(self.now, far_host, host);
+        self.agenda.enter(at, reset);
+    }
+}
