@@ -1,9 +1,9 @@
 //! The backend without a runtime: one queue of events around the machines of thousands of hosts.
 //!
-//! The network is a [`world`](self::world) of hosts and sockets that only events change; a machine
-//! reaches it through its [`hands`](self::hands), during its turn. Only hosts for which something
-//! happened, or whose timer is due, take a turn; what a turn does to another host is an event for
-//! that one, or wakes it for a turn at the same instant.
+//! The network is a world of hosts and sockets that only events change; a machine reaches it through
+//! its hands, during its turn. Only hosts for which something happened, or whose timer is due, take
+//! a turn; what a turn does to another host is an event for that one, or wakes it for a turn at the
+//! same instant.
 //!
 //! Invariant: when time moves on, no host has anything left to be told.
 
@@ -18,6 +18,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::{Backend as _, Machine, Turn, turn};
 
@@ -34,11 +35,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network without hosts. It leaves nothing to chance.
+    /// A network without hosts. All of its chance comes from `rng`.
     #[must_use]
-    pub fn new(names: Names) -> Self {
+    pub fn new(rng: &Rng, names: Names) -> Self {
         Network {
-            world: World::new(names),
+            world: World::new(rng, names),
             seats: Vec::new(),
         }
     }
@@ -88,6 +89,7 @@ impl Network {
 
     /// Lets every host that has something to do take its turns.
     fn settle(&mut self) {
+        self.world.shuffle_awake();
         while let Some(host) = self.world.next_awake() {
             let deadline = loop {
                 let mut hands = Hands::new(&mut self.world, host);

@@ -108,9 +108,9 @@ pub struct NetworkError {
 #[derive(Debug)]
 pub enum Network {
     /// Over turmoil.
-    Turmoil(turmoil::Network),
+    Turmoil(Box<turmoil::Network>),
     /// Over a queue of events.
-    Direct(direct::Network),
+    Direct(Box<direct::Network>),
 }
 
 impl Network {
@@ -118,8 +118,8 @@ impl Network {
     #[must_use]
     pub fn new(backend: Backend, rng: &Rng, names: Names) -> Self {
         match backend {
-            Backend::Turmoil => Network::Turmoil(turmoil::Network::new(rng, names)),
-            Backend::Direct => Network::Direct(direct::Network::new(names)),
+            Backend::Turmoil => Network::Turmoil(Box::new(turmoil::Network::new(rng, names))),
+            Backend::Direct => Network::Direct(Box::new(direct::Network::new(rng, names))),
         }
     }
 

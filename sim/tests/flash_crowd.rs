@@ -46,28 +46,33 @@ fn three_leechers_get_everything() {
 /// Ten leechers with unequal lines and several files.
 #[test]
 fn ten_unequal_leechers_get_everything() {
-    assert_backends_agree(TEN, 1);
+    assert_backends_agree(TEN);
 }
 
-/// Twenty leechers at one slow seed: most of the data comes from other leechers.
+/// Twenty leechers at one seed: most of the data comes from other leechers.
 #[test]
 fn twenty_leechers_get_everything() {
-    assert_backends_agree(&twenty(), 1);
+    assert_backends_agree(&twenty());
 }
 
-/// Both backends come to the same end, and within three percent at the same time.
-fn assert_backends_agree(text: &str, seed: u64) {
+/// Both backends come to the same end, and within three percent at the same time, in the mean over
+/// six seeds: the order within an instant decides who is unchoked first, and with it a single
+/// run's last leecher by more than that, on one backend as between them.
+fn assert_backends_agree(text: &str) {
     let [one, other] = Backend::ALL.map(|backend| {
-        let (scenario, report) = play(text, seed, backend);
-        assert_served(&scenario, &report);
-        report.last().expect("all are complete").as_secs_f64()
+        let times = (1..=6).map(|seed| {
+            let (scenario, report) = play(text, seed, backend);
+            assert_served(&scenario, &report);
+            report.last().expect("all are complete").as_secs_f64()
+        });
+        times.sum::<f64>() / 6.0
     });
     let ratio = other / one;
     println!("{one:.2} s and {other:.2} s, ratio {ratio:.4}");
     assert!((0.97..=1.03).contains(&ratio), "{one} s and {other} s");
 }
 
-/// [`THREE`] with a slower seed and more leechers, each on a line of its own latency.
+/// [`THREE`] with more and slower leechers and less data, each on a line of its own latency.
 fn twenty() -> String {
     let changes = [
         ("files = [\"4 MiB\"]", "files = [\"3 MiB\"]"),
