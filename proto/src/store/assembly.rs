@@ -1,10 +1,15 @@
 //! Pieces being received, each in its slab.
 //!
-//! Invariant: of each block of an open piece only the last [`Writer`] counts. Whoever began before
-//! and is not done, or began before the piece was closed and opened again, writes nowhere: else a
-//! peer that stops in the middle of a block would keep it from all others.
+//! Several peers may send one block at once, as they do in the endgame: all of them write, and the
+//! first that is done ends it for the others, so that nobody who is slow or stops in the middle
+//! keeps a block from the rest. Honest bytes are the same bytes. But what a liar wrote may lie
+//! between them, so of a block with several writers nobody is to blame: see
+//! [`Assembly::was_shared`].
+//!
+//! Invariant: whoever began before a block was done, or before its piece was closed and opened
+//! again, writes nowhere.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
@@ -22,21 +27,35 @@ pub struct Writer {
 #[derive(Debug)]
 struct Filling {
     slab: Slab,
-    /// The beginnings of the blocks that have a writer, and its serial.
-    writing: SmallVec<[(u32, u64); 4]>,
+    writing: SmallVec<[Writing; 4]>,
+}
+
+/// A block that has writers.
+#[derive(Debug)]
+struct Writing {
+    begin: u32,
+    /// What its writers know it by.
+    serial: u64,
+    writers: u32,
+    /// It had several at once.
+    shared: bool,
 }
 
 /// The open pieces.
 #[derive(Debug, Default)]
 pub struct Assembly {
     open: BTreeMap<PieceIndex, Filling>,
-    /// Of the last writer.
+    /// Blocks, by where they begin, that were written by several at once since their piece was
+    /// opened; known until it is verified.
+    shared: BTreeSet<(PieceIndex, u32)>,
+    /// Of the last block that was begun.
     serial: u64,
 }
 
 impl Assembly {
     /// Opens `piece` in `slab`, whose length is the piece's.
     pub fn open(&mut self, piece: PieceIndex, slab: Slab) {
+        self.forget(piece);
         let filling = Filling {
             slab,
             writing: SmallVec::new(),
@@ -45,14 +64,28 @@ impl Assembly {
         debug_assert!(before.is_none(), "a piece is opened once");
     }
 
-    /// Begins to write `block` from its start, in the place of whoever writes it; `None` if its piece
-    /// is not open.
+    /// Begins to write `block` from its start, beside whoever writes it; `None` if its piece is not
+    /// open.
     pub fn begin(&mut self, block: Block) -> Option<Writer> {
         let filling = self.open.get_mut(&block.piece)?;
-        self.serial += 1;
-        let serial = self.serial;
-        filling.writing.retain(|(begin, _)| *begin != block.begin);
-        filling.writing.push((block.begin, serial));
+        let mut writing = filling.writing.iter_mut();
+        let serial = match writing.find(|writing| writing.begin == block.begin) {
+            Some(writing) => {
+                writing.writers += 1;
+                writing.shared = true;
+                writing.serial
+            }
+            None => {
+                self.serial += 1;
+                filling.writing.push(Writing {
+                    begin: block.begin,
+                    serial: self.serial,
+                    writers: 1,
+                    shared: false,
+                });
+                self.serial
+            }
+        };
         Some(Writer {
             block,
             written: 0,
@@ -60,12 +93,12 @@ impl Assembly {
         })
     }
 
-    /// Appends `bytes` to the block; false if its piece was closed or another writes it since.
+    /// Appends `bytes` to the block; false if its piece was closed or another was done first.
     ///
     /// # Panics
     /// If the block would grow past its length.
     pub fn write(&mut self, writer: &mut Writer, bytes: &[u8]) -> bool {
-        let Some(filling) = self.filling(writer) else {
+        let Some((filling, _)) = self.find(writer) else {
             return false;
         };
         let end = writer.written + bytes.len() as u32;
@@ -79,16 +112,35 @@ impl Assembly {
         true
     }
 
-    /// Gives the right back; whether the block was written whole and the right was still good.
+    /// Gives the right back; whether the block was written whole, before anybody else was done.
     pub fn end(&mut self, writer: Writer) -> bool {
         let whole = writer.written == writer.block.len;
-        let Some(filling) = self.filling(&writer) else {
+        let Some((filling, at)) = self.find(&writer) else {
             return false;
         };
-        filling
-            .writing
-            .retain(|(_, serial)| *serial != writer.serial);
+        let writing = &mut filling.writing[at];
+        writing.writers -= 1;
+        if whole || writing.writers == 0 {
+            let shared = filling.writing.swap_remove(at).shared;
+            if whole && shared {
+                self.shared.insert((writer.block.piece, writer.block.begin));
+            }
+        }
         whole
+    }
+
+    /// Whether the block that begins at `begin` had several writers at once: whoever gave it may not
+    /// be who wrote its bytes.
+    #[must_use]
+    pub fn was_shared(&self, piece: PieceIndex, begin: u32) -> bool {
+        self.shared.contains(&(piece, begin))
+    }
+
+    /// The piece was verified or given up: what is known of its blocks is of no more use.
+    pub fn forget(&mut self, piece: PieceIndex) {
+        if !self.shared.is_empty() {
+            self.shared.retain(|(of, _)| *of != piece);
+        }
     }
 
     /// Whether `piece` is open.
@@ -109,11 +161,12 @@ impl Assembly {
             .map(|filling| filling.slab)
     }
 
-    fn filling(&mut self, writer: &Writer) -> Option<&mut Filling> {
-        let right = (writer.block.begin, writer.serial);
-        self.open
-            .get_mut(&writer.block.piece)
-            .filter(|filling| filling.writing.contains(&right))
+    /// The opening and the block that `writer` may write.
+    fn find(&mut self, writer: &Writer) -> Option<(&mut Filling, usize)> {
+        let filling = self.open.get_mut(&writer.block.piece)?;
+        let mut writing = filling.writing.iter();
+        let at = writing.position(|writing| writing.serial == writer.serial)?;
+        Some((filling, at))
     }
 }
 
@@ -137,20 +190,34 @@ mod tests {
         }
     }
 
+    /// Of several writers the first that is done ends the block, and nobody's late bytes change it.
     #[test]
-    fn the_last_writer_of_a_block_counts() {
+    fn the_first_that_is_done_counts() {
         let mut assembly = Assembly::default();
         assert!(assembly.begin(block(0)).is_none(), "not open");
         assembly.open(PIECE, slab());
         let mut slow = assembly.begin(block(4)).unwrap();
-        assert!(assembly.write(&mut slow, b"x"));
+        assert!(assembly.write(&mut slow, b"a"));
         let mut quick = assembly.begin(block(4)).unwrap();
-        assert!(assembly.write(&mut quick, b"ab") && !assembly.write(&mut slow, b"xxx"));
-        assert!(assembly.write(&mut quick, b"cd") && !assembly.end(slow));
-        assert!(assembly.end(quick));
-        let half = assembly.begin(block(4)).unwrap();
-        assert!(!assembly.end(half), "nothing was written");
+        assert!(assembly.write(&mut quick, b"ab") && assembly.write(&mut slow, b"b"));
+        assert!(assembly.write(&mut quick, b"cd") && assembly.end(quick));
+        assert!(!assembly.write(&mut slow, b"xx") && !assembly.end(slow));
+        assert!(assembly.was_shared(PIECE, 4) && !assembly.was_shared(PIECE, 0));
         assert_eq!(&assembly.close(PIECE).unwrap().as_slice()[4..], b"abcd");
+        assembly.open(PIECE, slab());
+        assert!(!assembly.was_shared(PIECE, 4), "another opening");
+    }
+
+    /// Who stops in the middle leaves the block to the next, who is then its only writer.
+    #[test]
+    fn half_a_block_is_none() {
+        let mut assembly = Assembly::default();
+        assembly.open(PIECE, slab());
+        let mut half = assembly.begin(block(4)).unwrap();
+        assert!(assembly.write(&mut half, b"xx") && !assembly.end(half));
+        let mut whole = assembly.begin(block(4)).unwrap();
+        assert!(assembly.write(&mut whole, b"abcd") && assembly.end(whole));
+        assert!(!assembly.was_shared(PIECE, 4));
     }
 
     /// Half a block written before a piece was given up must never count for the next attempt.

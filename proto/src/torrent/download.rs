@@ -283,9 +283,15 @@ impl Torrent {
             piece: piece.0,
         });
         self.wasted += slab.len() as u64;
-        let givers: Vec<ConnId> = self.picker.contributors(piece).collect();
-        let givers: Vec<Option<IpAddr>> =
-            givers.into_iter().map(|conn| self.host_of(conn)).collect();
+        let givers: Vec<Option<IpAddr>> = self
+            .picker
+            .contributors(piece)
+            .zip((0..).step_by(BLOCK_LEN as usize))
+            .map(|(conn, begin)| {
+                let alone = !self.assembly.was_shared(piece, begin);
+                alone.then(|| self.host_of(conn)).flatten()
+            })
+            .collect();
         let culprit = self.suspects.failed(piece, slab.as_slice(), &givers);
         self.picker.failed(piece, true);
         self.assembly.open(piece, slab);
@@ -320,6 +326,7 @@ impl Torrent {
         }
         shared.give(slab);
         self.picker.verified(piece);
+        self.assembly.forget(piece);
         self.have.insert(piece.at());
         self.have_log.push(piece);
         self.haves
