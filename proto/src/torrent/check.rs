@@ -66,8 +66,11 @@ impl Torrent {
     /// Looks at every piece again.
     pub(super) fn check_all(&mut self, now: Instant, shared: &mut Shared) {
         let todo = (0..self.layout.pieces()).map(PieceIndex).collect();
+        // A check that the disk broke off may still have pieces in flight.
+        let in_flight = self.check.in_flight;
         self.check = Progress {
             todo,
+            in_flight,
             ..Progress::default()
         };
         self.phase = Phase::Checking;

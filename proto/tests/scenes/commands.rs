@@ -216,3 +216,22 @@ fn files_have_priorities_that_change() {
     world.run_until(LONG, completed);
     assert_eq!(world.hosts[1].disk.content(&torrent), content);
 }
+
+/// The disk refuses a write while a recheck reads, and people ask for another recheck at once: what
+/// the first one still has in flight is not counted against the second.
+#[test]
+fn recheck_while_a_broken_off_check_is_in_flight() {
+    for millis in (1000..1200).step_by(5) {
+        let mut world = slow_download();
+        world.slow_down(Duration::ZERO, Duration::from_millis(40));
+        world.run_for(Duration::from_millis(millis));
+        world.command(1, Command::Recheck { torrent: TORRENT });
+        world.hosts[1].disk.refuse.insert("write");
+        world.run_for(Duration::from_millis(25));
+        world.hosts[1].disk.refuse.clear();
+        world.command(1, Command::Recheck { torrent: TORRENT });
+        world.run_for(Duration::from_millis(100));
+        world.command(1, Command::Recheck { torrent: TORRENT });
+        world.run_until(LONG, completed);
+    }
+}
