@@ -111,16 +111,16 @@ impl Engine {
             return;
         };
         let (addr, torrent) = (entry.addr, entry.torrent);
-        let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(&id)) else {
+        let Some(id) = torrent else {
             return self.abandon_opening(now, conn);
         };
-        match torrent.adopt(now, conn, addr, opened, &mut self.shared) {
-            Ok(()) => {
-                if let Err(violation) = torrent.received(now, conn, leftover, &mut self.shared) {
-                    torrent.punish(now, conn, violation, &mut self.shared);
-                }
-            }
-            Err(declined) => {
+        let adopted = self.with(id, |torrent, shared| {
+            torrent.adopt(now, conn, addr, opened, shared)
+        });
+        match adopted {
+            None => self.abandon_opening(now, conn),
+            Some(Ok(())) => self.peer_received(now, conn, id, leftover),
+            Some(Err(declined)) => {
                 let parting = match declined {
                     Declined::Ourselves => Parting::Shunned,
                     Declined::Twice => Parting::Twin,
@@ -186,10 +186,10 @@ impl Engine {
         let Some(entry) = self.shared.conns.remove(conn.0) else {
             return;
         };
-        if let Owner::Tracker(id) = entry.owner
-            && let Some(torrent) = self.torrents.get_mut(&id)
-        {
-            torrent.tracker_closed(now, conn, &mut self.shared);
+        if let Owner::Tracker(id) = entry.owner {
+            self.with(id, |torrent, shared| {
+                torrent.tracker_closed(now, conn, shared)
+            });
         }
     }
 

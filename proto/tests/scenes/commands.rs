@@ -12,9 +12,10 @@ const LONG: Duration = Duration::from_secs(3600);
 const PIECE: usize = 32 * 1024;
 const SIZE: usize = 2_000_000;
 
-/// A seed on host 0, and on host 1 a leecher that receives 200,000 bytes a second.
-fn slow_download() -> World {
-    let (torrent, content) = torrent(PIECE, &[SIZE]);
+/// A seed on host 0, and on host 1 a leecher that receives 200,000 bytes a second and does not know
+/// it yet.
+fn strangers(files: &[usize]) -> World {
+    let (torrent, content) = torrent(PIECE, files);
     let mut world = World::new(1);
     let seed = world.host(Config::default());
     world.hosts[seed].disk.fill(&torrent, &content);
@@ -26,7 +27,13 @@ fn slow_download() -> World {
         ..Config::default()
     });
     world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
-    world.introduce(leecher, seed);
+    world
+}
+
+/// The same, with the download begun.
+fn slow_download() -> World {
+    let mut world = strangers(&[SIZE]);
+    world.introduce(1, 0);
     world
 }
 
@@ -168,17 +175,8 @@ fn files_tell_their_progress() {
 fn files_have_priorities_that_change() {
     let files = [40 * PIECE, 20 * PIECE];
     let (torrent, content) = torrent(PIECE, &files);
-    let mut world = World::new(3);
-    let seed = world.host(Config::default());
-    world.hosts[seed].disk.fill(&torrent, &content);
-    world.command(seed, Command::Add(add(&torrent, Mode::Seed)));
-    world.run_for(Duration::from_millis(1));
-    let down_limit = NonZeroU64::new(200_000);
-    let leecher = world.host(Config {
-        down_limit,
-        ..Config::default()
-    });
-    world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
+    let (seed, leecher) = (0, 1);
+    let mut world = strangers(&files);
     let prefer = |world: &mut World, file, priority| {
         let file = FileIndex(file);
         world.command(
