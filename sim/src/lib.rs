@@ -15,7 +15,8 @@
 //! # Rooms
 //!
 //! - [`scenario`]: what is to happen, as a file; [`run`]: a scenario and a seed become a world and
-//!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible.
+//!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible;
+//!   [`meter`]: what its hosts took in.
 //! - The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
 //!   [`names`], the content and the tracker.
 //! - The backends, behind one [`network`]: [`turmoil`], real asynchronous sockets for up to about 100
@@ -26,6 +27,7 @@ mod cast;
 mod content;
 pub mod direct;
 pub mod disk;
+pub mod meter;
 pub mod names;
 pub mod network;
 mod quantity;

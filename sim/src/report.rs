@@ -1,12 +1,19 @@
 //! What became of a run.
+//!
+//! [`Report`] says what became of every host; [`timeline`] how the swarm came there.
+
+pub mod timeline;
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use ripcurrent_proto::base::time::{Duration, Instant};
 use sha1::{Digest as _, Sha1};
 
 use crate::quantity::Size;
 use crate::scenario::Role;
+
+pub use timeline::{Availability, GroupSample, Mark, Sample, Timeline};
 
 /// SHA-1 over every input and output of every host, in host order, and over the outcome.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +30,8 @@ pub struct Report {
     pub ended: Instant,
     /// The least time in which any protocol can do it (see [`crate::bound`]).
     pub bound: Duration,
+    /// How the swarm came there.
+    pub timeline: Timeline,
     /// Stands for everything that happened.
     pub digest: Digest,
 }
@@ -32,8 +41,16 @@ pub struct Report {
 pub struct HostReport {
     /// The name of its group and its number there.
     pub name: String,
+    /// The number of its group in the scenario.
+    pub group: usize,
     /// What it had at the start.
     pub role: Role,
+    /// When it came.
+    pub arrived: Instant,
+    /// Bytes per second that it can send at the start; `None` for more than anybody needs.
+    pub up: Option<NonZeroU64>,
+    /// Bytes per second that it can receive at the start; `None` for more than anybody needs.
+    pub down: Option<NonZeroU64>,
     /// When it had everything, verified and durable; `None` for seeds, which always had, and for
     /// leechers that did not get there.
     pub completed: Option<Instant>,
@@ -45,6 +62,8 @@ pub struct HostReport {
     pub uploaded: u64,
     /// Bytes of blocks received for nothing.
     pub wasted: u64,
+    /// Bytes received in connections: blocks, messages and trackers' answers.
+    pub received: u64,
 }
 
 impl Report {

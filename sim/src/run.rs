@@ -17,9 +17,10 @@ use crate::bound;
 use crate::cast::{Member, TRACKER_ADDR, cast};
 use crate::content::{Content, ContentError};
 use crate::disk::Files;
+use crate::meter::Metered;
 use crate::names::Names;
 use crate::network::{Backend, Host, Network, NetworkError};
-use crate::report::{Digest, HostReport, Report};
+use crate::report::{Digest, HostReport, Report, Timeline};
 use crate::scenario::{Role, Scenario};
 use crate::tracker::Tracker;
 
@@ -80,7 +81,7 @@ struct World {
 /// A host that runs the engine.
 struct Client {
     member: Member,
-    engine: Rc<RefCell<Tap<Engine>>>,
+    engine: Rc<RefCell<Tap<Metered<Engine>>>>,
     told: Rc<RefCell<Told>>,
     files: Files,
 }
@@ -163,6 +164,7 @@ impl World {
             hosts,
             ended,
             bound,
+            timeline: Timeline::default(),
             digest,
         }
     }
@@ -178,7 +180,7 @@ impl Client {
         let mut seed = [0; 32];
         rng.fork("engine").fill(&mut seed);
         let engine = Engine::new(Config::default(), seed, Instant::ZERO)?;
-        let mut engine = Tap::new(engine);
+        let mut engine = Tap::new(Metered::new(engine));
         let files = Files::default();
         let (mode, check) = match member.role {
             Role::Seed => (Mode::Seed, Check::Existing),
@@ -212,8 +214,8 @@ impl Client {
         network.add(
             host,
             Rc::clone(&engine),
-            move |tap: &mut Tap<Engine>, now| {
-                listener.borrow_mut().listen(tap.machine(), now);
+            move |tap: &mut Tap<Metered<Engine>>, now| {
+                listener.borrow_mut().listen(tap.machine().machine(), now);
             },
         );
         Ok(Client {
@@ -226,10 +228,16 @@ impl Client {
 
     fn judge(&self, content: &Content, now: Instant) -> HostReport {
         let mut engine = self.engine.borrow_mut();
-        let stats = engine.machine().stats(now, TORRENT).unwrap_or_default();
+        let received = engine.machine().received();
+        let engine = engine.machine().machine();
+        let stats = engine.stats(now, TORRENT).unwrap_or_default();
         HostReport {
             name: self.member.name.clone(),
+            group: self.member.group,
             role: self.member.role,
+            arrived: Instant::ZERO,
+            up: self.member.up,
+            down: self.member.down,
             completed: match self.member.role {
                 Role::Seed => None,
                 Role::Leecher => self.told.borrow().completed,
@@ -238,6 +246,7 @@ impl Client {
             downloaded: stats.downloaded,
             uploaded: stats.uploaded,
             wasted: stats.wasted,
+            received,
         }
     }
 }
