@@ -17,7 +17,7 @@ pub fn fluid(scenario: &Scenario) -> Duration {
         let (count, up) = (group.count as u128, u128::from(group.up.0));
         match group.role {
             Role::Seed => seeds_up += count * up,
-            Role::Leecher => {
+            Role::Leecher | Role::FreeRider => {
                 leechers_up += count * up;
                 leechers += count;
                 slowest = slowest.min(u128::from(group.down.0));
@@ -34,29 +34,24 @@ pub fn fluid(scenario: &Scenario) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{End, Group, Rate, Size, TorrentPlan, TrackerPlan};
 
+    /// All in KiB.
     fn bound(seed_up: u64, leechers: &[(usize, u64, u64)]) -> u64 {
-        let group = |name: &str, role, count, up, down| Group {
-            name: name.into(),
-            role,
-            count,
-            up: Rate(up),
-            down: Rate(down),
-            latency_ms: [1, 1],
+        let group = |role: &str, number: usize, (count, up, down): (usize, u64, u64)| {
+            format!(
+                "[[group]]\nname = \"{role}-{number}\"\nrole = \"{role}\"\ncount = {count}\n\
+                 up = \"{up} KiB/s\"\ndown = \"{down} KiB/s\"\nlatency_ms = [1, 1]\n"
+            )
         };
-        let mut groups = vec![group("seed", Role::Seed, 1, seed_up, 1)];
-        let plans = leechers.iter();
-        groups.extend(plans.map(|(count, up, down)| group("l", Role::Leecher, *count, *up, *down)));
-        let scenario = Scenario {
-            torrent: TorrentPlan {
-                files: vec![Size(6_000), Size(4_000)],
-                piece_length: Size(1 << 14),
-            },
-            tracker: TrackerPlan { interval_s: 1 },
-            end: End { within_s: 1 },
-            groups,
-        };
+        let mut text = String::from(
+            "torrent = { files = [\"6000 KiB\", \"4000 KiB\"], piece_length = \"16 KiB\" }\n\
+             end = { within_s = 1 }\n",
+        );
+        text += &group("seed", 1, (1, seed_up, 1));
+        for (plan, number) in leechers.iter().zip(1..) {
+            text += &group("leecher", number, *plan);
+        }
+        let scenario = Scenario::parse(&text).expect("a good scenario");
         fluid(&scenario).as_secs()
     }
 

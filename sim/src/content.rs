@@ -39,6 +39,7 @@ impl Content {
         let piece_length = u32::try_from(plan.piece_length.0).ok();
         let mut creation = Creation::new(NAME, files(plan), piece_length)?;
         creation.set_trackers(&[vec![tracker.to_owned()]])?;
+        creation.set_private(plan.private);
         let mut bytes = vec![0; creation.layout().total_len() as usize];
         rng.clone().fill(&mut bytes);
         let pieces = bytes.chunks(creation.layout().piece_length() as usize);
@@ -92,12 +93,14 @@ fn files(plan: &TorrentPlan) -> create::Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Size;
+    use crate::scenario::{ContentForm, Size};
 
     fn content(seed: u8) -> Content {
         let plan = TorrentPlan {
             files: [100_000, 0, 7, 40_000].map(Size).to_vec(),
             piece_length: Size(32 << 10),
+            private: false,
+            content: ContentForm::Bytes,
         };
         let rng = Rng::from_seed([seed; 32]);
         Content::new(&plan, "http://tracker.test:80/announce", &rng).unwrap()

@@ -1,9 +1,9 @@
-//! Sizes and rates as people write them: `65536` or `"64 KiB"`, `"2.5 MiB/s"`.
+//! Sizes, rates and shares as people write them: `65536` or `"64 KiB"`, `"2.5 MiB/s"`, `0.25`.
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,22 @@ pub struct Size(pub u64);
 /// A number of bytes per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate(pub u64);
+
+/// A part of something, or how often it goes into something: in thousandths, which is as exact as
+/// people may write it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(pub u64);
+
+impl Share {
+    /// Everything, or once.
+    pub const WHOLE: Share = Share(1000);
+
+    /// This share of a number, rounded down.
+    #[must_use]
+    pub fn of(self, number: u64) -> u64 {
+        (u128::from(number) * u128::from(self.0) / 1000) as u64
+    }
+}
 
 const UNITS: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
@@ -40,23 +56,101 @@ impl fmt::Display for Rate {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = deserializer.deserialize_any(Reader {
-            suffix: "",
-            example: "a number of bytes, such as 65536 or \"64 KiB\"",
-        })?;
-        Ok(Size(bytes))
+        deserializer.deserialize_any(SIZE).map(Size)
     }
 }
 
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = deserializer.deserialize_any(Reader {
-            suffix: "/s",
-            example: "a number of bytes per second, such as 262144 or \"256 KiB/s\"",
-        })?;
-        Ok(Rate(bytes))
+        deserializer.deserialize_any(RATE).map(Rate)
     }
 }
+
+/// The most thousandths that a float tells apart with certainty.
+const SHARE_MAX: f64 = 1e15;
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:03}", self.0 % 1000);
+        let digits = digits.trim_end_matches('0');
+        let digits = if digits.is_empty() { "0" } else { digits };
+        write!(f, "{}.{digits}", self.0 / 1000)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Thousandths;
+
+        impl Visitor<'_> for Thousandths {
+            type Value = Share;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number with at most three decimals, such as 0.25 or 1.5")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Share, E> {
+                let unexpected = Unexpected::Signed(number);
+                let thousandths = u64::try_from(number).ok();
+                let thousandths = thousandths.and_then(|number| number.checked_mul(1000));
+                let refused = || E::invalid_value(unexpected, &self);
+                thousandths.map(Share).ok_or_else(refused)
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Share, E> {
+                let thousandths = (number * 1000.0).round();
+                let is_exact = (number * 1000.0 - thousandths).abs() < 1e-6;
+                if is_exact && (0.0..SHARE_MAX).contains(&thousandths) {
+                    return Ok(Share(thousandths as u64));
+                }
+                Err(E::invalid_value(Unexpected::Float(number), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Thousandths)
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0 as f64 / 1000.0)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self.0, self.to_string(), &SIZE, serializer)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self.0, self.to_string(), &RATE, serializer)
+    }
+}
+
+/// With its unit if that says exactly what it is, else as a number.
+fn write<S: Serializer>(
+    number: u64,
+    text: String,
+    reader: &Reader,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match reader.parse(&text) == Some(number) {
+        true => serializer.serialize_str(&text),
+        false => serializer.serialize_u64(number),
+    }
+}
+
+const SIZE: Reader = Reader {
+    suffix: "",
+    example: "a number of bytes, such as 65536 or \"64 KiB\"",
+};
+
+const RATE: Reader = Reader {
+    suffix: "/s",
+    example: "a number of bytes per second, such as 262144 or \"256 KiB/s\"",
+};
 
 /// Reads a number, or a number with one of the [`UNITS`] and `suffix`.
 struct Reader {
@@ -72,12 +166,12 @@ impl Visitor<'_> for Reader {
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
-        let unexpected = serde::de::Unexpected::Signed(number);
+        let unexpected = Unexpected::Signed(number);
         u64::try_from(number).map_err(|_| E::invalid_value(unexpected, &self))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
-        let unexpected = serde::de::Unexpected::Str(text);
+        let unexpected = Unexpected::Str(text);
         self.parse(text)
             .ok_or_else(|| E::invalid_value(unexpected, &self))
     }
@@ -105,7 +199,7 @@ impl Reader {
 mod tests {
     use super::*;
 
-    #[derive(Deserialize)]
+    #[derive(Deserialize, Serialize)]
     struct Both {
         size: Size,
         rate: Rate,
@@ -126,6 +220,42 @@ mod tests {
         assert_eq!(Rate(2_621_440).to_string(), "2.5 MiB/s");
         assert_eq!(Size(65536).to_string(), "64 KiB");
         assert_eq!(Size(0).to_string(), "0 B");
+    }
+
+    /// What is written is read as the same number, in units where they are exact.
+    #[test]
+    fn what_is_written_is_read_again() {
+        let written = |size: u64, rate: u64| {
+            let (size, rate) = (Size(size), Rate(rate));
+            toml::to_string(&Both { size, rate }).unwrap()
+        };
+        let text = written(65536, 2_621_440);
+        assert_eq!(text, "size = \"64 KiB\"\nrate = \"2.5 MiB/s\"\n");
+        assert_eq!(written(65537, 999), "size = 65537\nrate = \"999 B/s\"\n");
+    }
+
+    /// Shares have three decimals and no more.
+    #[test]
+    fn shares_are_thousandths() {
+        #[derive(Deserialize, Serialize)]
+        struct One {
+            share: Share,
+        }
+        let read = |text: &str| toml::from_str::<One>(&format!("share = {text}"));
+        for (text, thousandths) in [("0.3", 300), ("1", 1000), ("1.105", 1105), ("0.0", 0)] {
+            let one = read(text).unwrap();
+            assert_eq!(one.share, Share(thousandths), "{text}");
+            let again: One = toml::from_str(&toml::to_string(&one).unwrap()).unwrap();
+            assert_eq!(again.share, one.share);
+        }
+        assert_eq!(Share(1105).to_string(), "1.105");
+        assert_eq!(Share(500).to_string(), "0.5");
+        assert_eq!(Share(2000).to_string(), "2.0");
+        assert_eq!(Share(250).of(10), 2);
+        for text in ["-1", "-0.5", "0.0001", "nan", "inf", "\"half\""] {
+            let error = read(text).err().expect(text).to_string();
+            assert!(error.contains("three decimals"), "{text}: {error}");
+        }
     }
 
     /// What is no size or no rate is refused with an example of one.

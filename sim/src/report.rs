@@ -149,11 +149,11 @@ impl fmt::Display for HostReport {
         write!(f, "down {down:>10}  up {up:>10}  ")?;
         match (self.role, self.completed) {
             (Role::Seed, _) => f.write_str("seed")?,
-            (Role::Leecher, Some(at)) => {
+            (Role::Leecher | Role::FreeRider, Some(at)) => {
                 let time = at.since(Instant::ZERO).as_secs_f64();
                 write!(f, "complete at {time:.2} s")?;
             }
-            (Role::Leecher, None) => f.write_str("NOT COMPLETE")?,
+            (Role::Leecher | Role::FreeRider, None) => f.write_str("NOT COMPLETE")?,
         }
         if self.wasted > 0 {
             write!(f, ", {} wasted", Size(self.wasted))?;

@@ -102,7 +102,7 @@ impl World {
         names.add(TRACKER_NAME, TRACKER_ADDR);
         let mut network = Network::new(backend, &rng.fork("network"), names);
 
-        let interval = Duration::from_secs(scenario.tracker.interval_s);
+        let interval = Duration::from_secs(scenario.trackers[0].interval_s);
         let tracker = Tracker::new(interval, rng.fork("tracker"));
         let tracker = Rc::new(RefCell::new(Tap::new(tracker)));
         let tracker_host = Host {
@@ -184,7 +184,7 @@ impl Client {
         let files = Files::default();
         let (mode, check) = match member.role {
             Role::Seed => (Mode::Seed, Check::Existing),
-            Role::Leecher => (Mode::Download, Check::Existing),
+            Role::Leecher | Role::FreeRider => (Mode::Download, Check::Existing),
         };
         if member.role == Role::Seed {
             content.put(&files, ROOT);
@@ -240,7 +240,7 @@ impl Client {
             down: self.member.down,
             completed: match self.member.role {
                 Role::Seed => None,
-                Role::Leecher => self.told.borrow().completed,
+                Role::Leecher | Role::FreeRider => self.told.borrow().completed,
             },
             whole: content.is_whole(&self.files, ROOT),
             downloaded: stats.downloaded,

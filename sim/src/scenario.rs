@@ -2,174 +2,97 @@
 //!
 //! ```toml
 //! [torrent]
-//! files = ["4 MiB"]          # one file, or several
+//! files = ["4 MiB"]            # one file, or several
 //! piece_length = "64 KiB"
+//! private = false              # peers only from trackers (BEP 27)
+//! content = "auto"             # or "bytes", or "compact": payload as tags, for large swarms
 //!
-//! [tracker]
-//! interval_s = 60            # how often peers announce themselves
-//!
-//! [end]
-//! within_s = 600             # virtual seconds after which the run has failed
+//! [[tracker]]                  # none written: one that behaves, with these settings
+//! interval_s = 60              # how often peers announce themselves
+//! behaviour = "ok"             # down, silent, slow, lying, refusing, garbage
 //!
 //! [[group]]
-//! name = "seed"
-//! role = "seed"              # has everything at the start; a leecher has nothing
-//! count = 1
-//! up = "512 KiB/s"
+//! name = "leecher"             # its hosts are leecher-1, leecher-2, ...
+//! role = "leecher"             # has nothing; a seed has everything; a free-rider serves nobody
+//! count = 3
+//! up = "512 KiB/s"             # what its line can send
 //! down = "2 MiB/s"
-//! latency_ms = [10, 20]      # one way to the middle of the network; each host draws its own
+//! latency_ms = [10, 20]        # one way to the middle of the network; each host draws its own
+//! arrival = "at-once"          # { after_s = 30 }, { spread_s = [0, 60] }, { gap_ms = 5000 }
+//! on_finish = "stay"           # "leave", { seed_s = 60 }, { seed_ratio = 1.0 }
+//! has = 0.0                    # the share of pieces that it begins with
+//! client = { memory_budget = "3 MiB", max_peers = 50, upload_slots = 8 }   # also up_limit, down_limit
+//!
+//! [[fault]]
+//! at_s = 10
+//! for_s = 20                   # not there: to the end of the run
+//! kind = "partition"           # every kind stands at [`FaultKind`]
+//! group = "leecher"            # not there: all groups
+//! share = 0.5                  # or count = 2; not there: all hosts
+//!
+//! [end]
+//! within_s = 600               # virtual seconds after which the run has failed
+//! complete = ["leecher"]       # whose hosts must all get everything; not there: all leechers
+//! last_over_bound = 1.1        # the most that the last may take, in times of the fluid bound
+//! mean_over_bound = 1.1        # the most that they may take in the mean
+//! free_riders_over_mean = 1.5  # the least that free riders must take, in times of that mean
+//! copies = 1                   # the least number of copies of each piece at the end
 //! ```
 //!
-//! A run ends well when every leecher has everything. Every key is required; one that is not known
-//! here is an error, and so is a value out of bounds.
+//! A host that is to get everything holds the run open until it has; then what stands in `[end]`
+//! must hold, or the run has failed. Keys shown with their defaults may be left out; of those in
+//! `[end]` only `within_s` must be there, and of a group all up to its latency. A key that is not
+//! known here is an error, and so is a value out of bounds.
+
+mod end;
+mod error;
+mod fault;
+mod group;
+mod torrent;
+mod tracker;
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-pub use crate::quantity::{Rate, Size};
+pub use crate::quantity::{Rate, Share, Size};
+pub use end::End;
+pub use error::{Key, ScenarioError};
+pub use fault::{DiskErrors, DiskOperation, Fault, FaultKind, RatesPlan, TrackerFault};
+pub use group::{Arrival, ClientPlan, Group, OnFinish, Role};
+pub use torrent::{ContentForm, TorrentPlan};
+pub use tracker::{TrackerBehaviour, TrackerPlan};
 
-/// A scenario: read with [`Scenario::parse`], and then right.
-#[derive(Clone, Debug, Deserialize)]
+use error::bounded;
+
+/// A scenario: read with [`Scenario::parse`], and then right. Its `Display` is a scenario again.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// What is distributed.
     pub torrent: TorrentPlan,
     /// Who introduces the peers.
-    pub tracker: TrackerPlan,
-    /// When the run is over.
-    pub end: End,
+    #[serde(rename = "tracker", default = "Scenario::default_trackers")]
+    pub trackers: Vec<TrackerPlan>,
     /// The hosts.
     #[serde(rename = "group")]
     pub groups: Vec<Group>,
-}
-
-/// What is distributed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TorrentPlan {
-    /// The sizes of its files.
-    pub files: Vec<Size>,
-    /// The size of every piece but the last.
-    pub piece_length: Size,
-}
-
-/// The tracker's settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrackerPlan {
-    /// Seconds between two announcements of a peer.
-    pub interval_s: u64,
-}
-
-/// When the run is over.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct End {
-    /// Virtual seconds after which the run has failed.
-    pub within_s: u64,
-}
-
-/// Hosts that are alike.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// The hosts are called by this name and a number.
-    pub name: String,
-    /// What they have at the start.
-    pub role: Role,
-    /// How many there are.
-    pub count: usize,
-    /// What each can send.
-    pub up: Rate,
-    /// What each can receive.
-    pub down: Rate,
-    /// Milliseconds that a packet takes between a host and the middle of the network: the least and
-    /// the most; each host draws its own. Between two hosts it takes the sum of theirs.
-    pub latency_ms: [u64; 2],
-}
-
-/// What a host has at the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    Seed,
-    /// Nothing.
-    Leecher,
-}
-
-/// Why a text is no scenario.
-#[derive(Debug, thiserror::Error)]
-pub enum ScenarioError {
-    /// It is not TOML, or a key is missing, unknown or of the wrong kind.
-    #[error("line {line}, `{text}`: {message}")]
-    Toml {
-        /// The line, counted from 1; where a key is missing, that of its table.
-        line: usize,
-        /// What it says.
-        text: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A number is out of bounds.
-    #[error("{key} is {got}; it must be from {least} to {most}")]
-    Bounds {
-        /// Which number.
-        key: Key,
-        /// What it is.
-        got: u64,
-        /// The least it may be.
-        least: u64,
-        /// The most it may be.
-        most: u64,
-    },
-    /// A range ends before it begins.
-    #[error("{key} ends before it begins")]
-    Reversed {
-        /// Which range.
-        key: Key,
-    },
-    /// The piece length is not a power of two.
-    #[error("torrent.piece_length must be a power of two")]
-    PieceLength,
-    /// Two groups have the same name.
-    #[error("two groups are called {name:?}")]
-    SameName {
-        /// The name.
-        name: String,
-    },
-    /// No host has a role without which nothing can happen.
-    #[error("there is no {role:?}")]
-    Nobody {
-        /// The role.
-        role: Role,
-    },
-}
-
-/// The place of a value in a scenario.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// The name of the group, for keys of groups.
-    group: Option<String>,
-    key: &'static str,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.group {
-            Some(group) => write!(f, "{} of group {group:?}", self.key),
-            None => f.write_str(self.key),
-        }
-    }
+    /// What goes wrong.
+    #[serde(rename = "fault", default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// When the run is over, and what must hold then.
+    pub end: End,
 }
 
 /// The most hosts: every pair has a latency of its own.
 const HOSTS_MAX: u64 = 5_000;
-/// The most bytes on all disks together: every host keeps a whole copy in memory.
-const DATA_MAX: u64 = 8 << 30;
+/// The most trackers.
+const TRACKERS_MAX: u64 = 16;
+/// The most faults.
+const FAULTS_MAX: u64 = 1_000;
 const MINUTE_MS: u64 = 60_000;
-const YEAR_S: u64 = 365 * 24 * 3600;
+const HOUR_S: u64 = 3600;
+const YEAR_S: u64 = 365 * 24 * HOUR_S;
 
 impl Scenario {
     /// Reads a scenario.
@@ -182,7 +105,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// How many hosts there are, the tracker's aside.
+    /// How many hosts there are, those of trackers aside.
     #[must_use]
     pub fn hosts(&self) -> usize {
         self.groups.iter().map(|group| group.count).sum()
@@ -194,16 +117,26 @@ impl Scenario {
         self.torrent.files.iter().map(|file| file.0).sum()
     }
 
+    /// Whether payload is kept as tags instead of bytes.
+    #[must_use]
+    pub fn is_compact(&self) -> bool {
+        self.torrent.is_compact(self.hosts())
+    }
+
+    /// Whether the hosts of this group must get everything.
+    #[must_use]
+    pub fn must_complete(&self, group: &Group) -> bool {
+        match &self.end.complete {
+            Some(names) => names.contains(&group.name),
+            None => group.role == Role::Leecher,
+        }
+    }
+
+    fn default_trackers() -> Vec<TrackerPlan> {
+        vec![TrackerPlan::default()]
+    }
+
     fn check(&self) -> Result<(), ScenarioError> {
-        self.torrent.check()?;
-        let general = |key| Key { group: None, key };
-        bounded(
-            general("tracker.interval_s"),
-            self.tracker.interval_s,
-            1,
-            YEAR_S,
-        )?;
-        bounded(general("end.within_s"), self.end.within_s, 1, YEAR_S)?;
         for (group, at) in self.groups.iter().zip(0..) {
             group.check()?;
             let is_same = |other: &Group| other.name == group.name;
@@ -212,53 +145,76 @@ impl Scenario {
                 return Err(ScenarioError::SameName { name });
             }
         }
-        for role in [Role::Seed, Role::Leecher] {
-            if !self.groups.iter().any(|group| group.role == role) {
-                return Err(ScenarioError::Nobody { role });
-            }
-        }
         let hosts = self.hosts() as u64;
-        bounded(general("the number of hosts"), hosts, 2, HOSTS_MAX)?;
-        let data = self.size().saturating_mul(hosts);
-        bounded(general("torrent.files on every host"), data, 1, DATA_MAX)
+        bounded(Key::general("the number of hosts"), hosts, 2, HOSTS_MAX)?;
+        self.torrent.check(self.hosts())?;
+        self.check_trackers()?;
+        self.check_faults()?;
+        self.check_end()
     }
-}
 
-impl TorrentPlan {
-    fn check(&self) -> Result<(), ScenarioError> {
-        let general = |key| Key { group: None, key };
-        let mut total = 0u64;
-        for file in &self.files {
-            total = total.saturating_add(file.0);
-        }
-        bounded(general("torrent.files"), total, 1, DATA_MAX)?;
-        let (key, length) = (general("torrent.piece_length"), self.piece_length.0);
-        bounded(key, length, 16 << 10, 16 << 20)?;
-        if length.is_power_of_two() {
-            Ok(())
-        } else {
-            Err(ScenarioError::PieceLength)
-        }
+    fn check_trackers(&self) -> Result<(), ScenarioError> {
+        let trackers = self.trackers.len() as u64;
+        let key = Key::general("the number of trackers");
+        bounded(key, trackers, 1, TRACKERS_MAX)?;
+        let mut numbered = self.trackers.iter().zip(1..);
+        numbered.try_for_each(|(tracker, number)| tracker.check(number))
     }
-}
 
-impl Group {
-    fn check(&self) -> Result<(), ScenarioError> {
-        let own = |key| Key {
-            group: Some(self.name.clone()),
-            key,
-        };
-        bounded(own("count"), self.count as u64, 1, HOSTS_MAX)?;
-        bounded(own("up"), self.up.0, 1 << 10, 100 << 30)?;
-        bounded(own("down"), self.down.0, 1 << 10, 100 << 30)?;
-        let [least, most] = self.latency_ms;
-        bounded(own("latency_ms"), most, 1, MINUTE_MS)?;
-        if least > most {
-            let key = own("latency_ms");
-            return Err(ScenarioError::Reversed { key });
+    fn check_faults(&self) -> Result<(), ScenarioError> {
+        let faults = self.faults.len() as u64;
+        bounded(Key::general("the number of faults"), faults, 0, FAULTS_MAX)?;
+        for (fault, number) in self.faults.iter().zip(1..) {
+            let hosts = match &fault.group {
+                Some(name) => self.group(name, Key::of_fault("group", number))?.count,
+                None => self.hosts(),
+            };
+            fault.check(number, hosts, self.trackers.len())?;
         }
         Ok(())
     }
+
+    fn check_end(&self) -> Result<(), ScenarioError> {
+        let is = |role| move |group: &&Group| group.role == role;
+        let free_riders = self.groups.iter().filter(is(Role::FreeRider)).count();
+        self.end.check(free_riders)?;
+        for name in self.end.complete.iter().flatten() {
+            let group = self.group(name, Key::general("end.complete"))?;
+            if !group.role.fetches() {
+                return Err(ScenarioError::Meaningless {
+                    key: Key::of_group("end.complete", name),
+                    beside: "for hosts that fetch nothing",
+                });
+            }
+        }
+        if !self.groups.iter().any(|group| group.role == Role::Seed) {
+            let role = Role::Seed;
+            return Err(ScenarioError::Nobody { role });
+        }
+        if !self.groups.iter().any(|group| self.must_complete(group)) {
+            let role = Role::Leecher;
+            return Err(ScenarioError::Nobody { role });
+        }
+        Ok(())
+    }
+
+    fn group(&self, name: &str, key: Key) -> Result<&Group, ScenarioError> {
+        let group = self.groups.iter().find(|group| group.name == name);
+        let name = name.to_owned();
+        group.ok_or(ScenarioError::NoSuchGroup { key, name })
+    }
+}
+
+/// The scenario as TOML, for people to look at and to run again.
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = toml::to_string(self).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn at_line(text: &str, error: &toml::de::Error) -> ScenarioError {
@@ -272,93 +228,5 @@ fn at_line(text: &str, error: &toml::de::Error) -> ScenarioError {
     }
 }
 
-fn bounded(key: Key, got: u64, least: u64, most: u64) -> Result<(), ScenarioError> {
-    if (least..=most).contains(&got) {
-        return Ok(());
-    }
-    Err(ScenarioError::Bounds {
-        key,
-        got,
-        least,
-        most,
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        [torrent]
-        files = ["3 MiB", 0, "5 B"]
-        piece_length = "64 KiB"
-        [tracker]
-        interval_s = 60
-        [end]
-        within_s = 600
-        [[group]]
-        name = "seed"
-        role = "seed"
-        count = 1
-        up = "512 KiB/s"
-        down = "2.5 MiB/s"
-        latency_ms = [10, 20]
-        [[group]]
-        name = "leecher"
-        role = "leecher"
-        count = 3
-        up = 1000000
-        down = "10 MiB/s"
-        latency_ms = [5, 5]
-    "#;
-
-    #[test]
-    fn a_scenario_is_read() {
-        let scenario = Scenario::parse(GOOD).unwrap();
-        assert_eq!((scenario.hosts(), scenario.size()), (4, (3 << 20) + 5));
-        assert_eq!(scenario.groups[1].role, Role::Leecher);
-        assert_eq!(scenario.groups[1].up, Rate(1_000_000));
-    }
-
-    /// What TOML itself refuses is found by its line.
-    #[test]
-    fn the_line_is_told() {
-        let text = GOOD.replace("[tracker]", "[tracker");
-        let error = Scenario::parse(&text).unwrap_err().to_string();
-        assert!(error.starts_with("line 5, `[tracker`: "), "{error}");
-        assert!(!error.contains('\n'), "{error}");
-    }
-
-    /// Whatever is wrong, the message names the key.
-    #[test]
-    fn mistakes_are_named() {
-        for (from, to, names) in [
-            ("interval_s", "intervall_s", "intervall_s"),
-            ("count = 3", "count = 3\ncolour = 1", "colour"),
-            ("within_s = 600", "", "within_s"),
-            ("within_s = 600", "within_s = 0", "end.within_s"),
-            ("\"64 KiB\"", "\"8 KiB\"", "torrent.piece_length"),
-            ("\"64 KiB\"", "\"65 KiB\"", "power of two"),
-            ("\"3 MiB\", 0, \"5 B\"", "", "torrent.files"),
-            ("\"3 MiB\"", "\"9 GiB\"", "torrent.files"),
-            ("\"3 MiB\"", "\"4 GiB\"", "torrent.files on every host"),
-            ("count = 3", "count = 0", "count of group \"leecher\""),
-            ("count = 3", "count = 5000", "the number of hosts"),
-            ("1000000", "1000", "up of group \"leecher\""),
-            ("[10, 20]", "[20, 10]", "latency_ms of group \"seed\""),
-            ("[10, 20]", "[10]", "latency_ms"),
-            (
-                "\"leecher\"\n        role",
-                "\"seed\"\n        role",
-                "two groups",
-            ),
-            ("role = \"leecher\"", "role = \"seed\"", "no Leecher"),
-            ("role = \"leecher\"", "role = \"leech\"", "leech"),
-        ] {
-            let text = GOOD.replacen(from, to, 1);
-            assert_ne!(text, GOOD, "{from} is not there");
-            let error = Scenario::parse(&text).expect_err(to).to_string();
-            assert!(error.contains(names), "{to}: {error}");
-        }
-    }
-}
+mod tests;
