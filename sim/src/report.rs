@@ -91,7 +91,7 @@ impl Report {
 
 impl Digest {
     /// Folds the digests of all machines, in their order, and what became of the hosts.
-    pub(crate) fn fold(machines: &[[u8; 20]], hosts: &[HostReport], ended: Instant) -> Self {
+    pub(crate) fn fold(machines: &[[u8; 16]], hosts: &[HostReport], ended: Instant) -> Self {
         let mut hash = Sha1::new();
         for digest in machines {
             hash.update(digest);

@@ -163,7 +163,7 @@ impl Scene {
         }
     }
 
-    fn digests(&self) -> Vec<[u8; 20]> {
+    fn digests(&self) -> Vec<[u8; 16]> {
         let digests = self.hosts.iter().map(|host| host.borrow().digest());
         digests.collect()
     }

@@ -1,9 +1,19 @@
 //! The one seam that every call of a machine passes, in a stable encoding: there a run is digested.
+//!
+//! What counts: every call with its instant; of inputs all that they say, of outputs all but the
+//! contents of slabs, of which they say the length or the range. Payload counts by its identity: of
+//! a received or read string of bytes longer than [`WHOLE`] the length, the beginning and the end
+//! ([`HEAD`] and [`TAIL`]). So a digest costs next to nothing beside the run, and the middle of a
+//! long string is all that can change unseen. What that changes is seen: the hash of a piece is an
+//! input as well.
+//!
+//! The hash is XXH3 of 128 bits: runs are to be told apart, nobody wants to forge one.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use sha1::{Digest, Sha1};
+use twox_hash::XxHash3_128;
 
 use super::Machine;
 use crate::base::id::{ConnId, Id, OpId};
@@ -11,10 +21,18 @@ use crate::base::time::Instant;
 use crate::engine::api::{Access, FileSpan, Part, Transmission};
 use crate::engine::{Disk, DiskDone, DiskError, EndReason, Input, IoError, Net, Output};
 
-/// A machine whose every call and answer is digested in order.
-///
-/// Inputs are digested whole; of outputs, which are a function of the inputs, slabs count by their
-/// length and range only.
+/// The longest string of bytes that counts whole.
+pub const WHOLE: usize = HEAD + TAIL;
+/// How many bytes at the beginning of a longer one count: small messages, the header of a block and
+/// what its payload begins with.
+pub const HEAD: usize = 256;
+/// How many bytes at the end of a longer one count.
+pub const TAIL: usize = 64;
+
+/// How many bytes gather before they are hashed.
+const GATHERED: usize = 2048;
+
+/// A machine whose every call and answer is digested in order; the module says what counts.
 #[derive(Debug)]
 pub struct Tap<M> {
     machine: M,
@@ -26,7 +44,7 @@ impl<M: Machine> Tap<M> {
     pub fn new(machine: M) -> Self {
         Tap {
             machine,
-            trace: Trace::default(),
+            trace: Trace::new(),
         }
     }
 
@@ -37,8 +55,10 @@ impl<M: Machine> Tap<M> {
 
     /// The digest of all calls so far.
     #[must_use]
-    pub fn digest(&self) -> [u8; 20] {
-        self.trace.hash.clone().finalize().into()
+    pub fn digest(&self) -> [u8; 16] {
+        let mut hash = self.trace.hash.clone();
+        hash.write(&self.trace.pending);
+        hash.finish_128().to_be_bytes()
     }
 }
 
@@ -49,20 +69,17 @@ impl<M: Machine> Machine for Tap<M> {
         self.trace.addr(from);
         self.trace
             .number(answer.map_or(u64::MAX, |conn| encode_id(conn.0)));
-        self.trace.flush();
         answer
     }
 
     fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.trace.call(2, now);
         self.trace.input(&input);
-        self.trace.flush();
         self.machine.handle(now, input);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.trace.call(3, now);
-        self.trace.flush();
         self.machine.handle_timeout(now);
     }
 
@@ -70,7 +87,6 @@ impl<M: Machine> Machine for Tap<M> {
         let output = self.machine.poll_output(now)?;
         self.trace.call(4, now);
         self.trace.output(&output);
-        self.trace.flush();
         Some(output)
     }
 
@@ -84,22 +100,33 @@ fn encode_id(id: Id) -> u64 {
 }
 
 /// The encoding: little-endian numbers of 64 bits, byte strings behind their length, each value
-/// behind a tag of its own. Small values gather in `pending` before they are hashed.
-#[derive(Debug, Default)]
+/// behind a tag of its own. Values gather in `pending` before they are hashed.
 struct Trace {
-    hash: Sha1,
+    hash: XxHash3_128,
     pending: Vec<u8>,
 }
 
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").finish_non_exhaustive()
+    }
+}
+
 impl Trace {
-    fn call(&mut self, tag: u8, now: Instant) {
-        self.pending.push(tag);
-        self.number(now.as_micros());
+    fn new() -> Self {
+        Trace {
+            hash: XxHash3_128::new(),
+            pending: Vec::new(),
+        }
     }
 
-    fn flush(&mut self) {
-        self.hash.update(&self.pending);
-        self.pending.clear();
+    fn call(&mut self, tag: u8, now: Instant) {
+        if self.pending.len() >= GATHERED {
+            self.hash.write(&self.pending);
+            self.pending.clear();
+        }
+        self.tag(tag);
+        self.number(now.as_micros());
     }
 
     fn tag(&mut self, tag: u8) {
@@ -120,10 +147,21 @@ impl Trace {
         self.number(encode_id(op.0));
     }
 
+    /// A string that was made here, or that always is short.
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        self.flush();
-        self.hash.update(bytes);
+        self.pending.extend_from_slice(bytes);
+    }
+
+    /// A string that may be payload.
+    fn payload(&mut self, bytes: &[u8]) {
+        if bytes.len() <= WHOLE {
+            return self.bytes(bytes);
+        }
+        self.number(bytes.len() as u64);
+        self.pending.extend_from_slice(&bytes[..HEAD]);
+        let tail = bytes.len() - TAIL;
+        self.pending.extend_from_slice(&bytes[tail..]);
     }
 
     fn addr(&mut self, addr: SocketAddr) {
@@ -159,7 +197,7 @@ impl Trace {
             Input::Connected { conn } => self.conn(1, *conn),
             Input::Received { conn, data } => {
                 self.conn(2, *conn);
-                self.bytes(data);
+                self.payload(data);
             }
             Input::Sent { conn } => self.conn(3, *conn),
             Input::Returned { conn, transmission } => {
@@ -217,7 +255,7 @@ impl Trace {
                 self.op(21, *op);
                 self.disk_result(*result);
                 if result.is_ok() {
-                    self.bytes(slab.as_slice());
+                    self.payload(slab.as_slice());
                 }
             }
             DiskDone::Written { op, result, .. } => {
@@ -334,5 +372,128 @@ impl Trace {
             self.number(span.offset);
             self.number(u64::from(span.len));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slab::Slab;
+
+    /// Takes everything and does nothing.
+    struct Idle;
+
+    impl Machine for Idle {
+        fn accept(&mut self, _now: Instant, _from: SocketAddr) -> Option<ConnId> {
+            None
+        }
+
+        fn handle(&mut self, _now: Instant, _input: Input<'_>) {}
+
+        fn handle_timeout(&mut self, _now: Instant) {}
+
+        fn poll_output(&mut self, _now: Instant) -> Option<Output> {
+            None
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    const NOW: Instant = Instant::from_micros(5);
+
+    fn conn() -> ConnId {
+        ConnId(Id::from_parts(3, 1))
+    }
+
+    /// The digest of a run that receives these strings.
+    fn digest(strings: &[&[u8]]) -> [u8; 16] {
+        let mut tap = Tap::new(Idle);
+        for bytes in strings {
+            let data = &mut bytes.to_vec();
+            tap.handle(NOW, Input::Received { conn: conn(), data });
+        }
+        tap.digest()
+    }
+
+    /// Every bit of a short string counts, and so does how long it is and where it is cut.
+    #[test]
+    fn short_strings_count_whole() {
+        let string: Vec<u8> = (0..WHOLE).map(|at| at as u8).collect();
+        let (start, end) = string.split_at(100);
+        let whole = digest(&[&string]);
+        for bit in 0..WHOLE * 8 {
+            let mut other = string.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(digest(&[&other]), whole, "bit {bit}");
+        }
+        assert_ne!(digest(&[&string[1..]]), whole);
+        assert_ne!(digest(&[start, end]), whole);
+        assert_ne!(digest(&[start, end]), digest(&[end, start]));
+    }
+
+    /// Of a long string each bit of the beginning and the end counts, and the length; its middle
+    /// does not.
+    #[test]
+    fn long_strings_count_by_their_ends() {
+        let mut string = alloc::vec![7; 16 << 10];
+        let whole = digest(&[&string]);
+        let end = string.len() - TAIL;
+        for at in (0..HEAD).chain(end..string.len()) {
+            string[at] ^= 0x10;
+            assert_ne!(digest(&[&string]), whole, "byte {at}");
+            string[at] ^= 0x10;
+        }
+        assert_ne!(digest(&[&string[1..]]), whole);
+        string[HEAD] ^= 1;
+        assert_eq!(digest(&[&string]), whole);
+    }
+
+    /// What a disk gave counts as what a peer sent does, and a refused read is another.
+    #[test]
+    fn slabs_that_were_read_count() {
+        let read = |byte: u8, is_right: bool| {
+            let mut slab = Slab::new(1000);
+            slab.set_len(1000);
+            slab.as_mut_slice()[16] = byte;
+            let error = IoError {
+                kind: crate::base::io::IoErrorKind::Other,
+                code: 0,
+            };
+            let refused = DiskError { file: None, error };
+            let result = if is_right { Ok(()) } else { Err(refused) };
+            let op = OpId(Id::from_parts(0, 0));
+            let mut tap = Tap::new(Idle);
+            let done = DiskDone::Read { op, slab, result };
+            tap.handle(NOW, Input::Disk(done));
+            tap.digest()
+        };
+        assert_eq!(read(1, true), read(1, true));
+        assert_ne!(read(1, true), read(2, true));
+        assert_ne!(read(1, true), read(1, false));
+    }
+
+    /// However many calls gather before they are hashed, the digest is that of all, in their order
+    /// and with their times.
+    #[test]
+    fn calls_count_with_their_order_and_time() {
+        let run = |times: &[u64]| {
+            let mut tap = Tap::new(Idle);
+            let digests = times.iter().map(|at| {
+                tap.handle_timeout(Instant::from_micros(*at));
+                tap.digest()
+            });
+            digests.collect::<Vec<_>>()
+        };
+        let times: Vec<u64> = (0..1000).collect();
+        let digests = run(&times);
+        let mut apart = digests.clone();
+        apart.sort_unstable();
+        apart.dedup();
+        assert_eq!(apart.len(), digests.len());
+        let mut swapped = times.clone();
+        swapped.swap(500, 501);
+        assert_ne!(run(&swapped)[999], digests[999]);
     }
 }
