@@ -16,7 +16,7 @@
 //!
 //! - [`scenario`]: what is to happen, as a file; [`run`]: a scenario and a seed become a world and
 //!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible;
-//!   [`meter`]: what its hosts took in.
+//!   [`meter`]: what its hosts took in; [`referee`]: which rules they broke.
 //! - The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
 //!   [`names`], the content and the tracker.
 //! - The backends, behind one [`network`]: [`turmoil`], real asynchronous sockets for up to about 100
@@ -31,6 +31,7 @@ pub mod meter;
 pub mod names;
 pub mod network;
 mod quantity;
+pub mod referee;
 pub mod report;
 pub mod run;
 pub mod scenario;
