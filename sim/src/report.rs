@@ -11,6 +11,7 @@ use ripcurrent_proto::base::time::{Duration, Instant};
 use sha1::{Digest as _, Sha1};
 
 use crate::quantity::Size;
+use crate::referee::Violation;
 use crate::scenario::Role;
 
 pub use timeline::{Availability, GroupSample, Mark, Sample, Timeline};
@@ -30,6 +31,8 @@ pub struct Report {
     pub ended: Instant,
     /// The least time in which any protocol can do it (see [`crate::bound`]).
     pub bound: Duration,
+    /// Rules of the standards that clients broke, each behind its host's name.
+    pub violations: Vec<(String, Violation)>,
     /// How the swarm came there.
     pub timeline: Timeline,
     /// Stands for everything that happened.
@@ -67,12 +70,12 @@ pub struct HostReport {
 }
 
 impl Report {
-    /// Whether every leecher got everything, and no disk holds anything else.
+    /// Whether every leecher got everything, no disk holds anything else, and nobody broke a rule.
     #[must_use]
     pub fn is_success(&self) -> bool {
         let fine =
             |host: &HostReport| host.whole && (host.role == Role::Seed || host.completed.is_some());
-        self.hosts.iter().all(fine)
+        self.hosts.iter().all(fine) && self.violations.is_empty()
     }
 
     /// When the last leecher had everything, if all of them do.
@@ -122,13 +125,16 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// For people: a line for each host, then the time beside the bound.
+/// For people: a line for each host and each rule broken, then the time beside the bound.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.hosts.iter().map(|host| host.name.len());
         let width = names.max().unwrap_or(0);
         for host in &self.hosts {
             writeln!(f, "{:width$}  {host}", host.name)?;
+        }
+        for (name, violation) in &self.violations {
+            writeln!(f, "{name} BROKE A RULE at {violation}")?;
         }
         let bound = self.bound.as_secs_f64();
         match self.last() {

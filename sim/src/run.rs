@@ -15,11 +15,12 @@ use ripcurrent_proto::engine::Engine;
 
 use crate::bound;
 use crate::cast::{Member, TRACKER_ADDR, cast};
-use crate::content::{Content, ContentError, Form};
+use crate::content::{Content, ContentError};
 use crate::disk::Files;
 use crate::meter::Metered;
 use crate::names::Names;
 use crate::network::{Backend, Host, Network, NetworkError};
+use crate::referee::{Refereed, Rules, Violation};
 use crate::report::{Digest, HostReport, Report, Timeline};
 use crate::scenario::{Role, Scenario};
 use crate::tracker::Tracker;
@@ -81,7 +82,7 @@ struct World {
 /// A host that runs the engine.
 struct Client {
     member: Member,
-    engine: Rc<RefCell<Tap<Metered<Engine>>>>,
+    engine: Rc<RefCell<Tap<Metered<Refereed<Engine>>>>>,
     told: Rc<RefCell<Told>>,
     files: Files,
 }
@@ -97,11 +98,7 @@ impl World {
     fn new(scenario: &Scenario, seed: u64, backend: Backend) -> Result<Self, RunError> {
         let rng = root_rng(seed);
         let url = format!("http://{TRACKER_NAME}:{TRACKER_PORT}/announce");
-        let form = match scenario.is_compact() {
-            true => Form::Compact,
-            false => Form::Bytes,
-        };
-        let content = Content::new(&scenario.torrent, form, &url, &rng.fork("content"))?;
+        let content = Content::new(&scenario.torrent, &url, &rng.fork("content"))?;
         let mut names = Names::default();
         names.add(TRACKER_NAME, TRACKER_ADDR);
         let mut network = Network::new(backend, &rng.fork("network"), names);
@@ -118,10 +115,11 @@ impl World {
         };
         network.add(tracker_host, Rc::clone(&tracker), |_, _| ());
 
+        let rules = Rules::new(Arc::clone(&content.torrent));
         let members = cast(scenario, &rng.fork("cast"));
         let clients = members.into_iter().map(|member| {
             let rng = rng.fork(&member.name);
-            Client::start(member, &mut network, &content, &rng)
+            Client::start(member, &mut network, &content, &rules, &rng)
         });
         let clients = clients.collect::<Result<Vec<_>, _>>()?;
         set_latencies(&mut network, &clients);
@@ -156,6 +154,11 @@ impl World {
             .iter()
             .map(|client| client.judge(&self.content, ended))
             .collect();
+        let violations = self
+            .clients
+            .iter()
+            .flat_map(|client| client.violations(ended));
+        let violations = violations.collect();
         let mut machines = vec![self.tracker.borrow().digest()];
         machines.extend(
             self.clients
@@ -168,6 +171,7 @@ impl World {
             hosts,
             ended,
             bound,
+            violations,
             timeline: Timeline::default(),
             digest,
         }
@@ -179,13 +183,14 @@ impl Client {
         member: Member,
         network: &mut Network,
         content: &Content,
+        rules: &Rules,
         rng: &Rng,
     ) -> Result<Self, RunError> {
         let mut seed = [0; 32];
         rng.fork("engine").fill(&mut seed);
         let engine = Engine::new(Config::default(), seed, Instant::ZERO)?;
-        let mut engine = Tap::new(Metered::new(engine));
-        let files = content.blank_disk();
+        let mut engine = Tap::new(Metered::new(Refereed::new(engine, rules.clone())));
+        let files = Files::default();
         let (mode, check) = match member.role {
             Role::Seed => (Mode::Seed, Check::Existing),
             Role::Leecher | Role::FreeRider => (Mode::Download, Check::Existing),
@@ -218,8 +223,9 @@ impl Client {
         network.add(
             host,
             Rc::clone(&engine),
-            move |tap: &mut Tap<Metered<Engine>>, now| {
-                listener.borrow_mut().listen(tap.machine().machine(), now);
+            move |tap: &mut Tap<Metered<Refereed<Engine>>>, now| {
+                let engine = tap.machine().machine().machine_mut();
+                listener.borrow_mut().listen(engine, now);
             },
         );
         Ok(Client {
@@ -233,7 +239,7 @@ impl Client {
     fn judge(&self, content: &Content, now: Instant) -> HostReport {
         let mut engine = self.engine.borrow_mut();
         let received = engine.machine().received();
-        let engine = engine.machine().machine();
+        let engine = engine.machine().machine().machine();
         let stats = engine.stats(now, TORRENT).unwrap_or_default();
         HostReport {
             name: self.member.name.clone(),
@@ -252,6 +258,17 @@ impl Client {
             wasted: stats.wasted,
             received,
         }
+    }
+
+    /// The rules that it broke, behind its name.
+    fn violations(&self, ended: Instant) -> Vec<(String, Violation)> {
+        let mut engine = self.engine.borrow_mut();
+        let referee = engine.machine().machine();
+        referee.end(ended);
+        let violations = referee.violations().iter();
+        violations
+            .map(|violation| (self.member.name.clone(), violation.clone()))
+            .collect()
     }
 }
 
