@@ -502,6 +502,17 @@ mod tests {
     }
 
     /// No slots, no peers unchoked; no peers, nothing to decide.
+    /// Who has no slots to give serves nobody, whatever he is given.
+    #[test]
+    fn without_slots_nobody_is_served() {
+        for seeding in [false, true] {
+            let mut scene = Scene::new(0, seeding);
+            scene.add_all([0, 1000, 2000]);
+            assert!(!scene.choker.vacancy(0));
+            assert_eq!(scene.round(), Decision::default());
+        }
+    }
+
     #[test]
     fn nothing_is_decided_from_nothing() {
         let mut scene = Scene::new(0, false);

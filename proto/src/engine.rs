@@ -19,6 +19,7 @@ pub use crate::api::{
 pub use crate::torrent::memory::MemoryCeiling;
 
 use crate::api::{Add, Data, FileStats, PeerStats, Refusal, TorrentStats};
+use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;
 use crate::base::slab::PAGE;
@@ -80,6 +81,12 @@ impl Engine {
             .get(&torrent)
             .into_iter()
             .flat_map(Torrent::file_stats)
+    }
+
+    /// The pieces of a torrent that are verified and written; `None` if there is no such torrent.
+    #[must_use]
+    pub fn pieces_had(&self, torrent: TorrentId) -> Option<&Bitfield> {
+        self.torrents.get(&torrent).map(Torrent::pieces_had)
     }
 
     /// Our peer id (BEP 20).

@@ -261,6 +261,11 @@ impl Torrent {
         }
     }
 
+    /// Pieces that are verified and written.
+    pub(crate) fn pieces_had(&self) -> &Bitfield {
+        &self.have
+    }
+
     /// Its connected peers, seen from outside.
     pub(crate) fn peer_stats(&self, now: Instant) -> impl Iterator<Item = PeerStats<'_>> {
         self.sessions().map(move |peer| PeerStats {

@@ -19,7 +19,7 @@ pub struct Config {
     pub max_half_open: usize,
     /// The most connections of every kind, in all.
     pub max_connections: usize,
-    /// Peers unchoked at once for each torrent, the optimistic one included.
+    /// Peers unchoked at once for each torrent, the optimistic one included; zero to serve nobody.
     pub upload_slots: usize,
     /// The most bytes per second received from peers and trackers, in all; `None` for no limit.
     pub down_limit: Option<NonZeroU64>,
@@ -65,7 +65,6 @@ impl Config {
             ("max_peers", self.max_peers),
             ("max_half_open", self.max_half_open),
             ("max_connections", self.max_connections),
-            ("upload_slots", self.upload_slots),
         ];
         match counts.iter().find(|(_, value)| *value == 0) {
             Some((field, _)) => Err(ConfigError::Zero { field }),

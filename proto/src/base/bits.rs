@@ -162,6 +162,12 @@ impl Bitfield {
         words.flat_map(|(at, (ours, theirs))| bits_of(at, ours & theirs))
     }
 
+    /// The indices that this set has and `other` lacks, ascending.
+    pub fn beyond(&self, other: &Bitfield) -> impl Iterator<Item = usize> {
+        let words = self.words.iter().zip(&other.words).enumerate();
+        words.flat_map(|(at, (ours, theirs))| bits_of(at, ours & !theirs))
+    }
+
     /// Whether there is an index that both sets have.
     #[must_use]
     pub fn meets(&self, other: &Bitfield) -> bool {
@@ -243,6 +249,7 @@ mod tests {
             others.insert(index);
         }
         assert_eq!(some.common(&others).collect::<Vec<_>>(), [63, 199]);
+        assert_eq!(some.beyond(&others).collect::<Vec<_>>(), [0, 64]);
         assert!(some.meets(&others));
         others.remove(63);
         others.remove(199);
