@@ -1,4 +1,17 @@
-//! What is distributed: bytes that look random and follow from the seed, and their torrent.
+//! What is distributed: a torrent and its data, both a function of the seed.
+//!
+//! The data has one of two forms. In **bytes** it looks random, and everything is kept, hashed and
+//! compared byte by byte. In the **compact** form every block begins with a [tag](tags) that says
+//! which one it is, and the rest is zeros: hashes are those of these bytes, yet a piece is
+//! recognised, and a disk remembers it, by its tags alone.
+//!
+//! Invariant of a compact world: past the tag of its block, payload is zeros, in memory, on the way
+//! and on disks. So whoever makes payload up changes tags and nothing else, as [`spoil`] does, and
+//! memory that was used for one block may be used for any other. What reads and writes payload
+//! asserts this in debug.
+
+pub(crate) mod known;
+pub(crate) mod tags;
 
 use std::sync::Arc;
 
@@ -11,15 +24,31 @@ use sha1::{Digest, Sha1};
 
 use crate::disk::{Files, path_of};
 use crate::scenario::TorrentPlan;
+use known::Known;
+use tags::{TAG, Tags};
 
 /// The torrent's name, and that of its file or folder.
 const NAME: &str = "swarm";
 
+/// How the data is made up and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As bytes that look random.
+    Bytes,
+    /// As a tag for each block.
+    Compact,
+}
+
 /// A torrent and its data.
 pub(crate) struct Content {
     pub(crate) torrent: Arc<Torrent>,
+    payload: Payload,
+}
+
+enum Payload {
     /// All files in a row.
-    bytes: Vec<u8>,
+    Bytes(Vec<u8>),
+    Compact(Arc<Known>),
 }
 
 /// Why a plan makes no torrent.
@@ -35,43 +64,110 @@ pub enum ContentError {
 
 impl Content {
     /// Makes up the data of `plan` and its torrent, which names `tracker` (a URL).
-    pub(crate) fn new(plan: &TorrentPlan, tracker: &str, rng: &Rng) -> Result<Self, ContentError> {
+    pub(crate) fn new(
+        plan: &TorrentPlan,
+        form: Form,
+        tracker: &str,
+        rng: &Rng,
+    ) -> Result<Self, ContentError> {
         let piece_length = u32::try_from(plan.piece_length.0).ok();
         let mut creation = Creation::new(NAME, files(plan), piece_length)?;
         creation.set_trackers(&[vec![tracker.to_owned()]])?;
         creation.set_private(plan.private);
+        let mut rng = rng.clone();
+        match form {
+            Form::Bytes => Content::of_bytes(&creation, &mut rng),
+            Form::Compact => Content::of_tags(&creation, &mut rng),
+        }
+    }
+
+    fn of_bytes(creation: &Creation, rng: &mut Rng) -> Result<Self, ContentError> {
         let mut bytes = vec![0; creation.layout().total_len() as usize];
-        rng.clone().fill(&mut bytes);
+        rng.fill(&mut bytes);
         let pieces = bytes.chunks(creation.layout().piece_length() as usize);
         let hashes: Vec<[u8; 20]> = pieces.map(|piece| Sha1::digest(piece).into()).collect();
-        let file = Bytes::from(creation.finish(&hashes)?);
-        let torrent = Arc::new(Torrent::parse(file)?);
-        Ok(Content { torrent, bytes })
+        Ok(Content {
+            torrent: torrent(creation, &hashes)?,
+            payload: Payload::Bytes(bytes),
+        })
+    }
+
+    fn of_tags(creation: &Creation, rng: &mut Rng) -> Result<Self, ContentError> {
+        let tags = Tags::new(rng.next_u32(), creation.layout().piece_length());
+        let hashes = known::hashes(tags, creation.layout());
+        let torrent = torrent(creation, &hashes)?;
+        let known = Known::new(tags, Arc::clone(torrent.layout()), hashes);
+        Ok(Content {
+            torrent,
+            payload: Payload::Compact(Arc::new(known)),
+        })
+    }
+
+    /// An empty disk that keeps this torrent's data in its form.
+    pub(crate) fn blank_disk(&self) -> Files {
+        match &self.payload {
+            Payload::Bytes(_) => Files::default(),
+            Payload::Compact(known) => Files::compact(Arc::clone(known)),
+        }
     }
 
     /// Puts everything on a disk, below `root`.
     pub(crate) fn put(&self, files: &Files, root: &str) {
-        for (entry, bytes) in self.entries() {
-            let put = files.put(&path_of(root, entry), bytes.to_vec());
+        for entry in self.layout().files() {
+            let path = path_of(root, entry);
+            let put = match &self.payload {
+                Payload::Bytes(bytes) => files.put(&path, bytes_of(bytes, entry).to_vec()),
+                Payload::Compact(known) => files.put_known(&path, known, entry),
+            };
             put.expect("nothing is in the way on an empty disk");
         }
     }
 
     /// Whether a disk holds everything below `root`, byte for byte.
     pub(crate) fn is_whole(&self, files: &Files, root: &str) -> bool {
-        let is_there = |(entry, bytes): (&FileEntry, &[u8])| {
-            files.read(&path_of(root, entry)).as_deref() == Some(bytes)
-        };
-        self.entries().all(is_there)
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (&FileEntry, &[u8])> {
-        let layout: &Layout = self.torrent.layout();
-        layout.files().iter().map(|entry| {
-            let from = entry.offset as usize;
-            (entry, &self.bytes[from..from + entry.len as usize])
+        self.layout().files().iter().all(|entry| {
+            let path = path_of(root, entry);
+            match &self.payload {
+                Payload::Bytes(bytes) => files.has(&path, bytes_of(bytes, entry)),
+                Payload::Compact(known) => files.has_known(&path, known, entry),
+            }
         })
     }
+
+    /// Writes what is right at `begin` of `piece` into `block`: any range inside the piece.
+    ///
+    /// # Panics
+    /// If the range is not.
+    pub(crate) fn block(&self, piece: u32, begin: u32, block: &mut [u8]) {
+        let start = u64::from(piece) * u64::from(self.layout().piece_length()) + u64::from(begin);
+        match &self.payload {
+            Payload::Bytes(bytes) => {
+                let start = start as usize;
+                block.copy_from_slice(&bytes[start..start + block.len()]);
+            }
+            Payload::Compact(known) => known.tags().fill(start, block),
+        }
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        self.torrent.layout()
+    }
+}
+
+/// Makes a block wrong, in either form: bytes among its first are no more what they were.
+pub(crate) fn spoil(block: &mut [u8], rng: &mut Rng) {
+    let reach = block.len().min(TAG);
+    block[rng.index(reach)] ^= 1 + rng.below(255) as u8;
+}
+
+fn torrent(creation: &Creation, hashes: &[[u8; 20]]) -> Result<Arc<Torrent>, ContentError> {
+    let file = Bytes::from(creation.finish(hashes)?);
+    Ok(Arc::new(Torrent::parse(file)?))
+}
+
+fn bytes_of<'a>(bytes: &'a [u8], entry: &FileEntry) -> &'a [u8] {
+    let from = entry.offset as usize;
+    &bytes[from..from + entry.len as usize]
 }
 
 /// One file, or a folder of numbered ones.
@@ -95,7 +191,9 @@ mod tests {
     use super::*;
     use crate::scenario::{ContentForm, Size};
 
-    fn content(seed: u8) -> Content {
+    const FORMS: [Form; 2] = [Form::Bytes, Form::Compact];
+
+    fn content(seed: u8, form: Form) -> Content {
         let plan = TorrentPlan {
             files: [100_000, 0, 7, 40_000].map(Size).to_vec(),
             piece_length: Size(32 << 10),
@@ -103,28 +201,72 @@ mod tests {
             content: ContentForm::Bytes,
         };
         let rng = Rng::from_seed([seed; 32]);
-        Content::new(&plan, "http://tracker.test:80/announce", &rng).unwrap()
+        Content::new(&plan, form, "http://tracker.test:80/announce", &rng).unwrap()
     }
 
     /// What is put on a disk is whole until a byte of it changes or a file goes missing.
     #[test]
     fn a_copy_is_compared_byte_by_byte() {
-        let content = content(1);
-        let files = Files::default();
-        assert!(!content.is_whole(&files, "data"));
-        content.put(&files, "data");
-        assert!(content.is_whole(&files, "data"));
-        let mut bytes = files.read("data/swarm/4.bin").unwrap();
-        bytes[39_999] ^= 1;
-        files.put("data/swarm/4.bin", bytes).unwrap();
-        assert!(!content.is_whole(&files, "data"));
+        for form in FORMS {
+            let content = content(1, form);
+            let files = content.blank_disk();
+            assert!(!content.is_whole(&files, "data"));
+            content.put(&files, "data");
+            assert!(content.is_whole(&files, "data"));
+            let mut bytes = files.read("data/swarm/4.bin").unwrap();
+            files.put("data/swarm/4.bin", bytes.clone()).unwrap();
+            assert!(content.is_whole(&files, "data"), "{form:?}: put as bytes");
+            bytes[39_999] ^= 1;
+            files.put("data/swarm/4.bin", bytes).unwrap();
+            assert!(!content.is_whole(&files, "data"), "{form:?}");
+        }
     }
 
     /// The torrent follows from the seed.
     #[test]
     fn another_seed_is_another_torrent() {
-        let hashes = |seed| content(seed).torrent.hashes();
-        assert_eq!(hashes(1), hashes(1));
-        assert_ne!(hashes(1), hashes(2));
+        for form in FORMS {
+            let hashes = |seed| content(seed, form).torrent.hashes();
+            assert_eq!(hashes(1), hashes(1));
+            assert_ne!(hashes(1), hashes(2));
+        }
+    }
+
+    /// Blocks, pieces, hashes and files tell of the same bytes.
+    #[test]
+    fn pieces_have_the_hashes_of_their_blocks() {
+        for form in FORMS {
+            let content = content(3, form);
+            let files = content.blank_disk();
+            content.put(&files, "data");
+            let mut row = Vec::new();
+            for entry in content.layout().files() {
+                row.extend(files.read(&path_of("data", entry)).unwrap());
+            }
+            let pieces = row.chunks(content.layout().piece_length() as usize);
+            for (bytes, piece) in pieces.zip(0..) {
+                let piece = content.layout().piece(piece).unwrap();
+                let digest = Sha1::digest(bytes).into();
+                assert_eq!(content.torrent.piece_hash_v1(piece), Some(digest));
+                for at in 0..content.layout().blocks_in(piece) {
+                    let block = content.layout().nth_block(piece, at);
+                    let mut right = vec![0; block.len as usize];
+                    content.block(piece.0, block.begin, &mut right);
+                    assert_eq!(right, bytes[block.begin as usize..][..right.len()]);
+                }
+            }
+        }
+    }
+
+    /// A spoilt block is never the right one, however short it is.
+    #[test]
+    fn what_is_spoilt_is_wrong() {
+        let mut rng = Rng::from_seed([5; 32]);
+        for len in (1..40).cycle().take(1000) {
+            let mut block = vec![0; len];
+            spoil(&mut block, &mut rng);
+            assert!(block.iter().any(|byte| *byte != 0));
+            assert!(block.iter().skip(TAG).all(|byte| *byte == 0));
+        }
     }
 }

@@ -15,7 +15,7 @@ use ripcurrent_proto::engine::Engine;
 
 use crate::bound;
 use crate::cast::{Member, TRACKER_ADDR, cast};
-use crate::content::{Content, ContentError};
+use crate::content::{Content, ContentError, Form};
 use crate::disk::Files;
 use crate::meter::Metered;
 use crate::names::Names;
@@ -98,7 +98,11 @@ impl World {
     fn new(scenario: &Scenario, seed: u64, backend: Backend) -> Result<Self, RunError> {
         let rng = root_rng(seed);
         let url = format!("http://{TRACKER_NAME}:{TRACKER_PORT}/announce");
-        let content = Content::new(&scenario.torrent, &url, &rng.fork("content"))?;
+        let form = match scenario.is_compact() {
+            true => Form::Compact,
+            false => Form::Bytes,
+        };
+        let content = Content::new(&scenario.torrent, form, &url, &rng.fork("content"))?;
         let mut names = Names::default();
         names.add(TRACKER_NAME, TRACKER_ADDR);
         let mut network = Network::new(backend, &rng.fork("network"), names);
@@ -190,7 +194,7 @@ impl Client {
         rng.fork("engine").fill(&mut seed);
         let engine = Engine::new(Config::default(), seed, Instant::ZERO)?;
         let mut engine = Tap::new(Metered::new(Refereed::new(engine, rules.clone())));
-        let files = Files::default();
+        let files = content.blank_disk();
         let (mode, check) = match member.role {
             Role::Seed => (Mode::Seed, Check::Existing),
             Role::Leecher | Role::FreeRider => (Mode::Download, Check::Existing),

@@ -39,7 +39,8 @@ impl Job {
         match self {
             Job::Disk(operation) => Input::Disk(disk.perform(operation)),
             Job::Hash(op, slab) => {
-                let digest = Sha1::digest(slab.as_slice()).into();
+                let known = disk.recognise(slab.as_slice());
+                let digest = known.unwrap_or_else(|| Sha1::digest(slab.as_slice()).into());
                 Input::Hashed { op, slab, digest }
             }
             Job::Resolve(op, host) => {
