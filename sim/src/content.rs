@@ -13,16 +13,17 @@
 pub(crate) mod known;
 pub(crate) mod tags;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::create::{self, CreateError, Creation, NewFile};
-use ripcurrent_proto::meta::layout::{FileEntry, Layout};
+use ripcurrent_proto::meta::layout::{Layout, PieceIndex};
 use ripcurrent_proto::meta::{Torrent, TorrentError};
 use sha1::{Digest, Sha1};
 
-use crate::disk::{Files, path_of};
+use crate::disk::{Files, Layer, path_of};
 use crate::scenario::TorrentPlan;
 use known::Known;
 use tags::{TAG, Tags};
@@ -49,6 +50,34 @@ enum Payload {
     /// All files in a row.
     Bytes(Vec<u8>),
     Compact(Arc<Known>),
+}
+
+/// What is right in a range of a torrent.
+pub(crate) enum Right<'a> {
+    Bytes(&'a [u8]),
+    Tags { tags: Tags, start: u64, len: u64 },
+}
+
+impl Right<'_> {
+    /// The length of the range.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Right::Bytes(bytes) => bytes.len() as u64,
+            Right::Tags { len, .. } => *len,
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn to_bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Right::Bytes(bytes) => Cow::Borrowed(bytes),
+            Right::Tags { tags, start, len } => {
+                let mut bytes = vec![0; *len as usize];
+                tags.fill(*start, &mut bytes);
+                Cow::Owned(bytes)
+            }
+        }
+    }
 }
 
 /// Why a plan makes no torrent.
@@ -115,9 +144,9 @@ impl Content {
     pub(crate) fn put(&self, files: &Files, root: &str) {
         for entry in self.layout().files() {
             let path = path_of(root, entry);
-            let put = match &self.payload {
-                Payload::Bytes(bytes) => files.put(&path, bytes_of(bytes, entry).to_vec()),
-                Payload::Compact(known) => files.put_known(&path, known, entry),
+            let put = match self.right(entry.offset, entry.len) {
+                Right::Bytes(bytes) => files.put(&path, bytes.to_vec()),
+                Right::Tags { tags, .. } => files.put_tags(&path, tags, entry),
             };
             put.expect("nothing is in the way on an empty disk");
         }
@@ -125,12 +154,37 @@ impl Content {
 
     /// Whether a disk holds everything below `root`, byte for byte.
     pub(crate) fn is_whole(&self, files: &Files, root: &str) -> bool {
+        self.is_there(files, root, Layer::Written)
+    }
+
+    /// Whether all of it is durable there: whether it would outlive a loss of power.
+    pub(crate) fn is_durable(&self, files: &Files, root: &str) -> bool {
+        self.is_there(files, root, Layer::Durable)
+    }
+
+    fn is_there(&self, files: &Files, root: &str, layer: Layer) -> bool {
         self.layout().files().iter().all(|entry| {
             let path = path_of(root, entry);
-            match &self.payload {
-                Payload::Bytes(bytes) => files.has(&path, bytes_of(bytes, entry)),
-                Payload::Compact(known) => files.has_known(&path, known, entry),
-            }
+            let right = self.right(entry.offset, entry.len);
+            files.has_len(&path, entry.len, layer) && files.holds(&path, 0, &right, layer)
+        })
+    }
+
+    /// Whether a disk holds this piece, as programs see it or so that it would outlive a loss of
+    /// power.
+    pub(crate) fn has_piece(
+        &self,
+        files: &Files,
+        root: &str,
+        piece: PieceIndex,
+        layer: Layer,
+    ) -> bool {
+        let spans = self.layout().spans(self.layout().whole(piece));
+        spans.iter().all(|span| {
+            let Some(index) = span.file else { return true };
+            let entry = &self.layout().files()[index.at()];
+            let right = self.right(entry.offset + span.offset, u64::from(span.len));
+            files.holds(&path_of(root, entry), span.offset, &right, layer)
         })
     }
 
@@ -140,12 +194,24 @@ impl Content {
     /// If the range is not.
     pub(crate) fn block(&self, piece: u32, begin: u32, block: &mut [u8]) {
         let start = u64::from(piece) * u64::from(self.layout().piece_length()) + u64::from(begin);
+        match self.right(start, block.len() as u64) {
+            Right::Bytes(bytes) => block.copy_from_slice(bytes),
+            Right::Tags { tags, start, .. } => tags.fill(start, block),
+        }
+    }
+
+    /// What is right in a range of the torrent.
+    fn right(&self, start: u64, len: u64) -> Right<'_> {
         match &self.payload {
             Payload::Bytes(bytes) => {
                 let start = start as usize;
-                block.copy_from_slice(&bytes[start..start + block.len()]);
+                Right::Bytes(&bytes[start..start + len as usize])
             }
-            Payload::Compact(known) => known.tags().fill(start, block),
+            Payload::Compact(known) => Right::Tags {
+                tags: known.tags(),
+                start,
+                len,
+            },
         }
     }
 
@@ -163,11 +229,6 @@ pub(crate) fn spoil(block: &mut [u8], rng: &mut Rng) {
 fn torrent(creation: &Creation, hashes: &[[u8; 20]]) -> Result<Arc<Torrent>, ContentError> {
     let file = Bytes::from(creation.finish(hashes)?);
     Ok(Arc::new(Torrent::parse(file)?))
-}
-
-fn bytes_of<'a>(bytes: &'a [u8], entry: &FileEntry) -> &'a [u8] {
-    let from = entry.offset as usize;
-    &bytes[from..from + entry.len as usize]
 }
 
 /// One file, or a folder of numbered ones.

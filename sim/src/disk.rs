@@ -1,27 +1,49 @@
 //! A disk that keeps its files in memory and refuses what a real one refuses.
 //!
 //! Two things with two lives: [`Files`] are what lies on the platter and outlives the process;
-//! [`Disk`] is what one process knows of it. A file is kept in one of two forms: as its bytes, or,
-//! where it belongs to a [compact](crate::content) torrent, as what became of each of its blocks.
+//! [`Disk`] is what one process knows of it. A process that dies leaves all that it has written;
+//! when the [power fails](Files::lose_power), what was not synced is lost in part. What else may go
+//! wrong is said by [`Faults`], at any time.
+//!
+//! A file is kept in one of two forms: as its bytes, or, where it belongs to a compact torrent, as
+//! what became of each of its blocks.
 
+mod bytes;
 mod compact;
+mod faults;
 mod file;
 mod files;
+mod pen;
+mod power;
+mod storage;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use ripcurrent_proto::api::{
-    self, Access, DiskDone, DiskError, FileSpan, IoError, IoErrorKind, StorageId,
-};
-use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
+use ripcurrent_proto::api::{self, DiskDone, DiskError, IoError, IoErrorKind, StorageId};
+use ripcurrent_proto::base::time::Instant;
+use ripcurrent_proto::meta::layout::FileEntry;
 
-use crate::content::known::Known;
-use file::File;
-use tree::Tree;
+use faults::{Active, BROKEN, bytes_of};
+use pen::Landing;
+use storage::Storage;
 
+pub use faults::{Faults, Odds, Pace};
 pub use files::Files;
+
+/// What a device writes whole or not at all, in bytes.
+const SECTOR: usize = 512;
+/// What files take of a disk at a time, in bytes.
+const CLUSTER: u64 = 16 << 10;
+
+/// Two views of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// What programs see.
+    Written,
+    /// What is on the platter.
+    Durable,
+}
 
 /// The path of a torrent's file below `root`.
 #[must_use]
@@ -34,16 +56,8 @@ pub fn path_of(root: &str, file: &FileEntry) -> String {
 pub struct Disk {
     files: Files,
     storages: BTreeMap<StorageId, Storage>,
-}
-
-#[derive(Debug)]
-struct Storage {
-    layout: Arc<Layout>,
-    /// Of each file of the layout.
-    paths: Vec<String>,
-    access: Access,
-    /// The torrent, where its files are kept compact.
-    known: Option<Arc<Known>>,
+    /// When all operations that have begun are over.
+    busy_until: Instant,
 }
 
 impl Disk {
@@ -53,12 +67,24 @@ impl Disk {
         Disk {
             files,
             storages: BTreeMap::new(),
+            busy_until: Instant::ZERO,
         }
     }
 
     /// SHA-1 of a piece that needs no hashing: all of its tags are right.
     pub(crate) fn recognise(&self, piece: &[u8]) -> Option<[u8; 20]> {
         self.files.known()?.recognise(piece)
+    }
+
+    /// When an operation that begins now is over, and is to be [performed](Disk::perform).
+    pub fn end(&mut self, now: Instant, operation: &api::Disk) -> Instant {
+        let end = self.files.lock().active.end(now, bytes_of(operation));
+        self.busy_until = self.busy_until.max(end);
+        match operation {
+            // After all that is under way.
+            api::Disk::Close { .. } => self.busy_until,
+            _ => end,
+        }
     }
 
     /// Carries out one operation at once.
@@ -73,15 +99,8 @@ impl Disk {
             } => {
                 let known = self.files.known();
                 let known = known.filter(|known| known.is_laid_out_as(&layout));
-                let paths = layout.files().iter().map(|entry| path_of(&root, entry));
-                let opened = Storage {
-                    paths: paths.collect(),
-                    layout,
-                    access,
-                    known: known.cloned(),
-                };
-                let result = opened.open(&mut self.files.lock());
-                self.storages.insert(storage, opened);
+                let opened = Storage::new(&root, layout, access, known.cloned());
+                let result = self.open(storage, opened);
                 DiskDone::Opened { op, result }
             }
             api::Disk::Read {
@@ -90,9 +109,7 @@ impl Disk {
                 mut slab,
                 spans,
             } => {
-                let result = self.storage(storage).and_then(|storage| {
-                    storage.read(&self.files.lock(), slab.as_mut_slice(), &spans)
-                });
+                let result = self.read(storage, slab.as_mut_slice(), &spans);
                 DiskDone::Read { op, slab, result }
             }
             api::Disk::Write {
@@ -101,102 +118,115 @@ impl Disk {
                 slab,
                 spans,
             } => {
-                let result = self.storage(storage).and_then(|storage| {
-                    storage.write(&mut self.files.lock(), slab.as_slice(), &spans)
-                });
+                let result = self.write(storage, slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
             }
             api::Disk::Sync { op, storage } => {
-                let result = self.storage(storage).map(|_| ());
+                let result = self.sync(storage);
                 DiskDone::Synced { op, result }
             }
             api::Disk::Delete { op, storage } => {
-                let result = self.storage(storage);
-                let result = result.map(|storage| storage.delete(&mut self.files.lock()));
+                let result = self.delete(storage);
                 DiskDone::Deleted { op, result }
             }
             api::Disk::Close { op, storage } => {
+                // Whatever it says: a process without power is about to be stopped.
+                self.files.lock().begin().ok();
                 self.storages.remove(&storage);
                 DiskDone::Closed { op }
             }
         }
     }
 
-    fn storage(&self, id: StorageId) -> Result<&Storage, DiskError> {
-        let missing = refuse(None, IoErrorKind::NotFound);
-        self.storages.get(&id).ok_or(missing)
-    }
-}
-
-impl Storage {
-    fn path(&self, file: FileIndex) -> &str {
-        &self.paths[file.at()]
-    }
-
-    /// The lengths of the files that are there; then makes the empty ones that are not.
-    fn open(&self, tree: &mut Tree) -> Result<Vec<Option<u64>>, DiskError> {
-        let mut lengths = Vec::with_capacity(self.paths.len());
-        for (entry, index) in self.layout.files().iter().zip((0..).map(FileIndex)) {
-            lengths.push(tree.file(self.path(index)).ok().map(File::len));
-            let regular = matches!(entry.kind, FileKind::Regular { .. });
-            if regular && entry.len == 0 && self.access != Access::Read {
-                self.file_or_new(tree, index)?;
-            }
+    fn open(&mut self, id: StorageId, mut storage: Storage) -> Result<Vec<Option<u64>>, DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, Active { faults, rng, .. }) = platter.begin()?;
+        if faults.open.strike(rng) {
+            return Err(refuse(BROKEN));
         }
+        let lengths = storage.open(tree)?;
+        self.storages.insert(id, storage);
         Ok(lengths)
     }
 
-    /// A file, made with its full length if it is not there.
-    fn file_or_new<'a>(
-        &self,
-        tree: &'a mut Tree,
-        index: FileIndex,
-    ) -> Result<&'a mut File, DiskError> {
-        let entry = &self.layout.files()[index.at()];
-        let blank = || match &self.known {
-            Some(known) => File::compact(known, entry),
-            None => File::zeros(entry.len),
-        };
-        let file = tree.file_or_new(self.path(index), blank);
-        file.map_err(|kind| refuse(Some(index), kind))
-    }
-
-    fn delete(&self, tree: &mut Tree) {
-        self.paths.iter().for_each(|path| tree.remove(path));
-    }
-
-    fn read(&self, tree: &Tree, into: &mut [u8], spans: &[FileSpan]) -> Result<(), DiskError> {
-        let mut rest = into;
-        for span in spans {
-            let (now, later) = rest.split_at_mut(span.len as usize);
-            rest = later;
-            let Some(index) = span.file else {
-                now.fill(0);
-                continue;
-            };
-            let read = tree.file(self.path(index));
-            let read = read.and_then(|file| file.read(span.offset, now));
-            read.map_err(|kind| refuse(Some(index), kind))?;
+    fn read(
+        &mut self,
+        id: StorageId,
+        into: &mut [u8],
+        spans: &[api::FileSpan],
+    ) -> Result<(), DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, Active { faults, rng, .. }) = platter.begin()?;
+        let storage = self.storages.get(&id).ok_or(missing())?;
+        if faults.read.strike(rng) {
+            return Err(at_first(spans, BROKEN));
         }
+        let stray = faults.misdirected_read.strike(rng).then_some(rng);
+        storage.read(tree, into, spans, stray)
+    }
+
+    fn write(
+        &mut self,
+        id: StorageId,
+        from: &[u8],
+        spans: &[api::FileSpan],
+    ) -> Result<(), DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, Active { faults, rng, .. }) = platter.begin()?;
+        let storage = self.storages.get_mut(&id).ok_or(missing())?;
+        if faults.write.strike(rng) {
+            return Err(at_first(spans, BROKEN));
+        }
+        let landing = if faults.short_write.strike(rng) {
+            Landing::Short(rng.below(from.len() as u64))
+        } else if faults.torn_write.strike(rng) {
+            Landing::Torn(rng)
+        } else {
+            Landing::Whole
+        };
+        storage.write(tree, from, spans, landing, faults.capacity)
+    }
+
+    fn sync(&mut self, id: StorageId) -> Result<(), DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, Active { faults, rng, .. }) = platter.begin()?;
+        let storage = self.storages.get_mut(&id).ok_or(missing())?;
+        if faults.sync.strike(rng) {
+            return Err(refuse(BROKEN));
+        }
+        storage.sync(tree);
         Ok(())
     }
 
-    fn write(&self, tree: &mut Tree, from: &[u8], spans: &[FileSpan]) -> Result<(), DiskError> {
-        let mut rest = from;
-        for span in spans {
-            let (now, later) = rest.split_at(span.len as usize);
-            rest = later;
-            let Some(index) = span.file else { continue };
-            if self.access == Access::Read {
-                return Err(refuse(Some(index), IoErrorKind::Forbidden));
-            }
-            self.file_or_new(tree, index)?.write(span.offset, now);
-        }
+    fn delete(&mut self, id: StorageId) -> Result<(), DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, _) = platter.begin()?;
+        let storage = self.storages.get_mut(&id).ok_or(missing())?;
+        storage.delete(tree);
         Ok(())
     }
 }
 
-fn refuse(file: Option<FileIndex>, kind: IoErrorKind) -> DiskError {
-    let error = IoError { kind, code: 0 };
+/// The folder itself, or nothing in particular, is refused.
+fn refuse(error: IoError) -> DiskError {
+    DiskError { file: None, error }
+}
+
+/// The storage is not open.
+fn missing() -> DiskError {
+    refuse(plain(IoErrorKind::NotFound))
+}
+
+/// The first file of an operation is refused.
+fn at_first(spans: &[api::FileSpan], error: IoError) -> DiskError {
+    let file = spans.iter().find_map(|span| span.file);
     DiskError { file, error }
 }
+
+/// An error for which the system has no number here.
+fn plain(kind: IoErrorKind) -> IoError {
+    IoError { kind, code: 0 }
+}
+
+#[cfg(test)]
+mod tests;

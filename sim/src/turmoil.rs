@@ -350,7 +350,7 @@ impl Turmoil {
 /// Disk, hashes and names.
 impl Turmoil {
     fn begin(&mut self, job: Job) {
-        let at = self.now() + job.latency();
+        let at = job.end(self.now(), &mut self.disk);
         self.jobs.insert((at, self.jobs_begun), job);
         self.jobs_begun += 1;
     }

@@ -4,14 +4,12 @@
 use ripcurrent_proto::api::{self, Input, Output};
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::slab::Slab;
-use ripcurrent_proto::base::time::Duration;
+use ripcurrent_proto::base::time::{Duration, Instant};
 use sha1::{Digest, Sha1};
 
 use crate::disk::Disk;
 use crate::names::Names;
 
-/// How long a disk operation takes.
-const DISK_LATENCY: Duration = Duration::from_millis(1);
 /// How long a hash takes.
 const HASH_LATENCY: Duration = Duration::from_millis(1);
 /// How long a name takes to be found.
@@ -25,12 +23,12 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// From its beginning to its end.
-    pub(crate) fn latency(&self) -> Duration {
+    /// When it is over, if it begins now.
+    pub(crate) fn end(&self, now: Instant, disk: &mut Disk) -> Instant {
         match self {
-            Job::Disk(_) => DISK_LATENCY,
-            Job::Hash(..) => HASH_LATENCY,
-            Job::Resolve(..) => RESOLVE_LATENCY,
+            Job::Disk(operation) => disk.end(now, operation),
+            Job::Hash(..) => now + HASH_LATENCY,
+            Job::Resolve(..) => now + RESOLVE_LATENCY,
         }
     }
 

@@ -178,7 +178,7 @@ impl World {
 
     /// Begins a job.
     pub(super) fn begin(&mut self, host: HostId, job: Job) {
-        let at = firing(self.now + job.latency());
+        let at = firing(job.end(self.now, &mut self.hosts[host].disk));
         self.agenda.enter(at, Event::Worked(host, job));
     }
 

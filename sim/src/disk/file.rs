@@ -1,42 +1,99 @@
 //! One file, in either form.
 
 use ripcurrent_proto::api::IoErrorKind;
+use ripcurrent_proto::base::bits::Bitfield;
+use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::layout::FileEntry;
 
+use super::bytes::Bytes;
 use super::compact::Compact;
-use crate::content::known::Known;
+use super::power::{Tear, len_left};
+use super::{CLUSTER, Layer, SECTOR};
+use crate::content::Right;
+use crate::content::tags::{BLOCK, Tags};
 
 #[derive(Debug)]
-pub(super) enum File {
-    Bytes(Vec<u8>),
+pub(super) struct File {
+    body: Body,
+    /// Its length on the platter; `None` if it is not there.
+    durable_len: Option<u64>,
+    /// The clusters that it takes.
+    taken: Bitfield,
+}
+
+#[derive(Debug)]
+enum Body {
+    Bytes(Bytes),
     Compact(Compact),
 }
 
 impl File {
-    /// So many zeros.
+    /// So many zeros, which nobody wrote.
     pub(super) fn zeros(len: u64) -> Self {
-        File::Bytes(vec![0; len as usize])
+        File::new(Body::Bytes(Bytes::new(vec![0; len as usize])))
     }
 
-    /// A file of a compact torrent, of its full length and without content.
-    pub(super) fn compact(known: &Known, entry: &FileEntry) -> Self {
-        File::Compact(Compact::new(known.tags(), entry))
+    /// A file of a compact torrent, of its full length, which nobody wrote.
+    pub(super) fn compact(tags: Tags, entry: &FileEntry) -> Self {
+        File::new(Body::Compact(Compact::new(tags, entry)))
     }
 
-    /// Gives a file of a compact torrent all of its content.
-    pub(super) fn complete(&mut self) {
-        match self {
-            File::Bytes(_) => {}
-            File::Compact(file) => file.complete(),
-        }
+    /// These bytes, all durable.
+    pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
+        let mut file = File::new(Body::Bytes(Bytes::new(bytes)));
+        file.allocate();
+        file.sync();
+        file
+    }
+
+    /// A whole file of a compact torrent, all durable.
+    pub(super) fn whole(tags: Tags, entry: &FileEntry) -> Self {
+        let mut body = Compact::new(tags, entry);
+        body.complete();
+        let mut file = File::new(Body::Compact(body));
+        file.allocate();
+        file.sync();
+        file
+    }
+
+    fn new(body: Body) -> Self {
+        let mut file = File {
+            body,
+            durable_len: None,
+            taken: Bitfield::default(),
+        };
+        file.taken = Bitfield::new(clusters(file.len()));
+        file
     }
 
     /// Its length in bytes.
     pub(super) fn len(&self) -> u64 {
-        match self {
-            File::Bytes(bytes) => bytes.len() as u64,
-            File::Compact(file) => file.len(),
+        match &self.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Compact(compact) => compact.len(),
         }
+    }
+
+    /// Whether it is on the platter.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable_len.is_some()
+    }
+
+    /// What of a write lands or does not, in bytes: a sector, or a block.
+    pub(super) fn unit(&self) -> u64 {
+        match &self.body {
+            Body::Bytes(_) => SECTOR as u64,
+            Body::Compact(_) => BLOCK,
+        }
+    }
+
+    /// How many bytes there are from `offset` to the next unit; blocks are counted in the torrent.
+    pub(super) fn to_next_unit(&self, offset: u64) -> usize {
+        let at = match &self.body {
+            Body::Bytes(_) => offset,
+            Body::Compact(compact) => compact.offset() + offset,
+        };
+        (self.unit() - at % self.unit()) as usize
     }
 
     /// Fills `into` with what begins at `offset`.
@@ -44,60 +101,154 @@ impl File {
         if offset.saturating_add(into.len() as u64) > self.len() {
             return Err(IoErrorKind::TooShort);
         }
-        match self {
-            File::Bytes(bytes) => {
-                let from = offset as usize;
-                into.copy_from_slice(&bytes[from..from + into.len()]);
-            }
-            File::Compact(file) => file.read(offset, into),
+        match &self.body {
+            Body::Bytes(bytes) => bytes.read(offset as usize, into),
+            Body::Compact(compact) => compact.read(offset, into, Layer::Written),
         }
         Ok(())
     }
 
-    /// Writes `from` at `offset`; a file that ends before is made longer.
-    pub(super) fn write(&mut self, offset: u64, from: &[u8]) {
-        match self {
-            File::Bytes(bytes) => {
-                let start = offset as usize;
-                let end = start + from.len();
-                if bytes.len() < end {
-                    bytes.resize(end, 0);
-                }
-                bytes[start..end].copy_from_slice(from);
+    /// Writes `from` at `offset`; a file that ends before is made longer. Returns the bytes of the
+    /// disk that this takes.
+    pub(super) fn write(&mut self, offset: u64, from: &[u8]) -> u64 {
+        match &mut self.body {
+            Body::Bytes(bytes) => bytes.write(offset as usize, from),
+            Body::Compact(compact) => compact.write(offset, from),
+        }
+        self.fit_taken();
+        let mut taken = 0;
+        for cluster in span(offset, from.len() as u64) {
+            taken += u64::from(self.taken.insert(cluster)) * CLUSTER;
+        }
+        taken
+    }
+
+    /// The bytes of the disk that a write would take.
+    pub(super) fn need(&self, offset: u64, len: u64) -> u64 {
+        let clusters = span(offset, len).filter(|cluster| !self.taken.contains(*cluster));
+        clusters.count() as u64 * CLUSTER
+    }
+
+    /// The bytes of the disk that it takes.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.count() as u64 * CLUSTER
+    }
+
+    /// Takes all that its length may need.
+    pub(super) fn allocate(&mut self) {
+        self.taken = Bitfield::full(clusters(self.len()));
+    }
+
+    /// Makes all that was written durable.
+    pub(super) fn sync(&mut self) {
+        self.durable_len = Some(self.len());
+        match &mut self.body {
+            Body::Bytes(bytes) => bytes.sync(),
+            Body::Compact(compact) => compact.sync(),
+        }
+    }
+
+    /// Goes back to what is on the platter and a part of what was written since; whether the file
+    /// is still there.
+    pub(super) fn lose_power(&mut self, rng: &mut Rng) -> bool {
+        let Some(left) = len_left(self.durable_len, self.len(), rng) else {
+            return false;
+        };
+        let tear = Tear::draw(rng);
+        match &mut self.body {
+            Body::Bytes(bytes) => bytes.lose_power(tear, rng),
+            Body::Compact(compact) => compact.lose_power(tear, rng),
+        }
+        if left != self.len() {
+            match &mut self.body {
+                Body::Bytes(bytes) => bytes.set_len(left as usize),
+                Body::Compact(compact) => compact.set_len(left),
             }
-            File::Compact(file) => file.write(offset, from),
+            self.fit_taken();
+        }
+        self.durable_len = Some(left);
+        true
+    }
+
+    /// Flips a bit of one of the clusters that it takes.
+    pub(super) fn flip(&mut self, rng: &mut Rng) {
+        if self.taken.count() == 0 || self.len() == 0 {
+            return;
+        }
+        let nth = rng.index(self.taken.count());
+        let Some(cluster) = self.taken.iter().nth(nth) else {
+            return;
+        };
+        let start = cluster as u64 * CLUSTER;
+        let at = start + rng.below(CLUSTER.min(self.len() - start));
+        match &mut self.body {
+            Body::Bytes(bytes) => bytes.flip(at as usize, rng),
+            Body::Compact(compact) => compact.flip(at, rng),
+        }
+    }
+
+    /// Whether it is there and so long, as programs see it or on the platter.
+    pub(super) fn has_len(&self, len: u64, layer: Layer) -> bool {
+        match layer {
+            Layer::Written => self.len() == len,
+            Layer::Durable => self.durable_len == Some(len),
+        }
+    }
+
+    /// Whether it holds what is right at `from`.
+    pub(super) fn holds(&self, from: u64, right: &Right<'_>, layer: Layer) -> bool {
+        let end = from + right.len();
+        let len = match layer {
+            Layer::Written => Some(self.len()),
+            Layer::Durable => self.durable_len,
+        };
+        if len.is_none_or(|len| end > len) {
+            return false;
+        }
+        match (&self.body, right) {
+            (Body::Compact(compact), Right::Tags { start, len, .. }) => {
+                compact.holds(from, *start, *len, layer)
+            }
+            (Body::Bytes(bytes), right) => bytes.holds(from as usize, &right.to_bytes(), layer),
+            (Body::Compact(compact), Right::Bytes(bytes)) => {
+                let mut found = vec![0; bytes.len()];
+                compact.read(from, &mut found, layer);
+                found == *bytes
+            }
         }
     }
 
     /// All of it.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            File::Bytes(bytes) => bytes.clone(),
-            File::Compact(file) => {
-                let mut bytes = vec![0; file.len() as usize];
-                file.read(0, &mut bytes);
+        match &self.body {
+            Body::Bytes(bytes) => bytes.image(Layer::Written),
+            Body::Compact(compact) => {
+                let mut bytes = vec![0; compact.len() as usize];
+                compact.read(0, &mut bytes, Layer::Written);
                 bytes
             }
         }
     }
 
-    /// Whether it holds these bytes.
-    pub(super) fn is(&self, bytes: &[u8]) -> bool {
-        match self {
-            File::Bytes(own) => own == bytes,
-            File::Compact(_) => self.to_bytes() == bytes,
-        }
-    }
-
-    /// Whether it is a whole file of a compact torrent.
-    pub(super) fn is_known(&self, known: &Known, entry: &FileEntry) -> bool {
-        match self {
-            File::Compact(file) => file.is_whole(entry),
-            File::Bytes(bytes) => {
-                let mut right = vec![0; entry.len as usize];
-                known.tags().fill(entry.offset, &mut right);
-                *bytes == right
+    /// Has a place for every cluster, and none past the end.
+    fn fit_taken(&mut self) {
+        let clusters = clusters(self.len());
+        if clusters != self.taken.len() {
+            let mut taken = Bitfield::new(clusters);
+            for cluster in self.taken.iter().take_while(|cluster| *cluster < clusters) {
+                taken.insert(cluster);
             }
+            self.taken = taken;
         }
     }
+}
+
+/// How many clusters cover `len` bytes.
+fn clusters(len: u64) -> usize {
+    len.div_ceil(CLUSTER) as usize
+}
+
+/// The clusters that cover a range.
+fn span(offset: u64, len: u64) -> std::ops::Range<usize> {
+    (offset / CLUSTER) as usize..clusters(offset + len)
 }

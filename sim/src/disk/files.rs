@@ -2,48 +2,87 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use ripcurrent_proto::api::IoErrorKind;
+use ripcurrent_proto::api::{DiskError, IoErrorKind};
+use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::layout::FileEntry;
 
+use super::faults::{Active, BROKEN, Faults};
 use super::file::File;
 use super::tree::Tree;
+use super::{Layer, refuse};
+use crate::content::Right;
 use crate::content::known::Known;
+use crate::content::tags::Tags;
 
-/// What lies on a host's disk. Clones look at the same disk.
+/// What lies on a host's disk, and what is wrong with it. Clones look at the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    tree: Arc<Mutex<Tree>>,
+    platter: Arc<Mutex<Platter>>,
     /// The torrent whose files are kept compact.
     known: Option<Arc<Known>>,
 }
 
+#[derive(Debug)]
+pub(super) struct Platter {
+    tree: Tree,
+    pub(super) active: Active,
+    /// Operations that were carried out.
+    operations: u64,
+    /// Operations that are yet to be carried out before the power fails.
+    power_for: Option<u64>,
+}
+
+impl Default for Platter {
+    fn default() -> Self {
+        Platter {
+            tree: Tree::default(),
+            // Nothing goes wrong, so nothing is drawn.
+            active: Active::new(Faults::default(), Rng::from_seed([0; 32])),
+            operations: 0,
+            power_for: None,
+        }
+    }
+}
+
+impl Platter {
+    /// Begins an operation, if there is power.
+    pub(super) fn begin(&mut self) -> Result<(&mut Tree, &mut Active), DiskError> {
+        match &mut self.power_for {
+            Some(0) => return Err(refuse(BROKEN)),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.operations += 1;
+        Ok((&mut self.tree, &mut self.active))
+    }
+}
+
+/// What lies there.
 impl Files {
     /// An empty disk in a compact world.
     pub(crate) fn compact(known: Arc<Known>) -> Self {
         Files {
-            tree: Arc::default(),
             known: Some(known),
+            ..Files::default()
         }
     }
 
-    /// Puts a file there, in place of one that was there.
+    /// Puts a file there, in place of one that was there; it is durable.
     ///
     /// # Errors
     /// [`IoErrorKind::InTheWay`] if its path leads through a file or ends at a folder.
     pub fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), IoErrorKind> {
-        self.place(path, File::Bytes(bytes))
+        self.lock().tree.put(path, File::of_bytes(bytes))
     }
 
-    /// Puts a whole file of a compact torrent there.
-    pub(crate) fn put_known(
+    /// Puts a whole file of a compact torrent there; it is durable.
+    pub(crate) fn put_tags(
         &self,
         path: &str,
-        known: &Arc<Known>,
+        tags: Tags,
         entry: &FileEntry,
     ) -> Result<(), IoErrorKind> {
-        let mut file = File::compact(known, entry);
-        file.complete();
-        self.place(path, file)
+        self.lock().tree.put(path, File::whole(tags, entry))
     }
 
     /// Makes a folder and those it needs.
@@ -51,7 +90,7 @@ impl Files {
     /// # Errors
     /// [`IoErrorKind::InTheWay`] if a file is there.
     pub fn make_folder(&self, path: &str) -> Result<(), IoErrorKind> {
-        self.lock().make_folder(path)
+        self.lock().tree.make_folder(path)
     }
 
     /// Makes a symbolic link. Where it leads makes no difference: no link is ever followed.
@@ -59,37 +98,99 @@ impl Files {
     /// # Errors
     /// [`IoErrorKind::InTheWay`] if something is there already.
     pub fn link(&self, path: &str) -> Result<(), IoErrorKind> {
-        self.lock().make_link(path)
+        self.lock().tree.make_link(path)
     }
 
     /// The bytes of a file that is there.
     #[must_use]
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
-        self.lock().file(path).ok().map(File::to_bytes)
+        self.lock().tree.file(path).ok().map(File::to_bytes)
     }
 
-    /// Whether a file is there and holds these bytes.
-    pub(crate) fn has(&self, path: &str, bytes: &[u8]) -> bool {
-        self.lock().file(path).is_ok_and(|file| file.is(bytes))
+    /// Bytes of the disk that files take.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.lock().tree.taken()
     }
 
-    /// Whether a whole file of a compact torrent is there.
-    pub(crate) fn has_known(&self, path: &str, known: &Known, entry: &FileEntry) -> bool {
-        let tree = self.lock();
-        tree.file(path)
-            .is_ok_and(|file| file.is_known(known, entry))
+    /// Whether a file is there and so long.
+    pub(crate) fn has_len(&self, path: &str, len: u64, layer: Layer) -> bool {
+        let platter = self.lock();
+        let file = platter.tree.file(path);
+        file.is_ok_and(|file| file.has_len(len, layer))
+    }
+
+    /// Whether a file is there and holds what is right at `from`.
+    pub(crate) fn holds(&self, path: &str, from: u64, right: &Right<'_>, layer: Layer) -> bool {
+        let platter = self.lock();
+        let file = platter.tree.file(path);
+        file.is_ok_and(|file| file.holds(from, right, layer))
+    }
+}
+
+/// What goes wrong.
+impl Files {
+    /// From now on these faults are at work, and no others; all of their chance comes from `rng`.
+    pub fn set_faults(&self, faults: Faults, rng: Rng) {
+        self.lock().active.set(faults, rng);
+    }
+
+    /// Flips `bits` bits of what lies on the platter, each of a file that chance picks. Of a compact
+    /// torrent they are bits of tags.
+    pub fn flip(&self, bits: u64, rng: &mut Rng) {
+        let mut platter = self.lock();
+        let mut files: Vec<&mut File> = platter.tree.files_mut().collect();
+        let taken: u64 = files.iter().map(|file| file.taken()).sum();
+        for _ in 0..bits {
+            if taken == 0 {
+                return;
+            }
+            let mut at = rng.below(taken);
+            let holder = files.iter_mut().find(|file| {
+                let is_here = at < file.taken();
+                at = at.saturating_sub(file.taken());
+                is_here
+            });
+            if let Some(file) = holder {
+                file.flip(rng);
+            }
+        }
+    }
+
+    /// How many operations were carried out, by whichever process.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// Lets the power fail once so many further operations have been carried out: those after them
+    /// fail and leave no trace. The host is then to be stopped, [`Files::lose_power`] called, and
+    /// the host may start again.
+    pub fn cut_power_after(&self, operations: u64) {
+        self.lock().power_for = Some(operations);
+    }
+
+    /// Whether there is power: not after [`Files::cut_power_after`] has come true.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        self.lock().power_for != Some(0)
+    }
+
+    /// Goes back to what is on the platter, as when the power fails while no operation is under
+    /// way, and has power again. What was synced stays. Of what was written since, each sector (of
+    /// a compact torrent each block) is there or is not, or is torn; a file that was made since may
+    /// be missing or short, one that was removed may be back. All that is left is durable.
+    pub fn lose_power(&self, rng: &mut Rng) {
+        let mut platter = self.lock();
+        platter.power_for = None;
+        platter.tree.lose_power(rng);
     }
 
     pub(super) fn known(&self) -> Option<&Arc<Known>> {
         self.known.as_ref()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Tree> {
-        self.tree.lock().expect("nobody panics while holding it")
-    }
-
-    fn place(&self, path: &str, file: File) -> Result<(), IoErrorKind> {
-        *self.lock().file_or_new(path, || File::zeros(0))? = file;
-        Ok(())
+    pub(super) fn lock(&self) -> MutexGuard<'_, Platter> {
+        self.platter.lock().expect("nobody panics while holding it")
     }
 }
