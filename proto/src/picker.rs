@@ -14,19 +14,25 @@
 //! have it. Peers that join with everything are in `seeds` alone. [`Picker::check_invariant`] tells.
 //!
 //! A peer is given something of the highest priority that it can serve. Within one priority, in
-//! this order: a free block of a piece it already works on; one of the oldest other open piece; the
-//! first block of the rarest closed piece it has (of a random one until the first piece is had, so
-//! that something is soon there to trade). In sequential mode the lowest piece goes first instead.
+//! this order: a free block of a piece it already works on; one of the oldest open piece that nobody
+//! works on; one of the rarest piece it has, open before closed. Until the first piece is had, open
+//! pieces go before closed ones, and of these goes a random one, so that something is soon there to
+//! trade. In sequential mode the lowest piece goes first instead.
+//!
+//! So peers work together on a piece only where none of them has a rarer one. A seed above all is
+//! not to help with what others can give: where it was, ten leechers all had the same pieces, and
+//! for want of anybody interested a sixth of what they could have sent was lost.
+//!
 //! Where no priority offers anything: a piece that another was to fetch alone and left; and in the
 //! endgame, when at most [`ENDGAME_PIECES`] pieces have blocks left to ask for, a block that others
 //! were asked for already.
 //!
 //! Cost: a HAVE O(1); a bitfield, or its peer's leaving, O(pieces); a seed O(1); a new priority
-//! O(the highest count). A pick looks at the open pieces with free blocks (few: peers share them),
-//! and takes O(pieces / 64) to tell whether the peer has closed pieces of a priority. It opens the
-//! rarest after a few steps, or O(pieces) if all that the peer has is common. It allocates nothing
-//! once as many pieces were open before. Memory: 12 bytes for each piece, 4 when all is had; 8 for
-//! each block of an open piece.
+//! O(the highest count). A pick looks at the open pieces with free blocks (few: about one for each
+//! peer that lets us ask), and where the peer works on none of them, takes O(pieces / 64) to tell
+//! whether it has closed pieces of a priority. It opens the rarest after a few steps, or O(pieces) if
+//! all that the peer has is common. It allocates nothing once as many pieces were open before.
+//! Memory: 12 bytes for each piece, 4 when all is had; 8 for each block of an open piece.
 
 mod choice;
 mod crowd;

@@ -428,7 +428,10 @@ impl World {
             let Some(open) = self.open.get(&piece) else {
                 left += usize::from(self.availability(piece) > 0);
                 if covered && may_open {
-                    let rank = (self.priorities[piece.at()], self.availability(piece));
+                    let rank = (
+                        Reverse(self.priorities[piece.at()]),
+                        self.availability(piece),
+                    );
                     choices.closed.insert(piece, rank);
                 }
                 continue;
@@ -446,9 +449,15 @@ impl World {
                     choices.abandoned.insert(piece);
                 }
             } else if free > 0 {
-                choices
-                    .open
-                    .insert(piece, (self.priorities[piece.at()], own));
+                let claim = if own {
+                    Claim::Own
+                } else if !busy || self.had.is_empty() {
+                    Claim::Left
+                } else {
+                    Claim::Shared(self.availability(piece))
+                };
+                let priority = Reverse(self.priorities[piece.at()]);
+                choices.open.insert(piece, (priority, claim));
             }
             if !open.exclusive {
                 let asked = open.asked.iter().filter(|(begin, askers)| {
@@ -532,13 +541,24 @@ impl World {
     }
 }
 
+/// How much an open piece needs a peer, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// The peer works on it.
+    Own,
+    /// Nobody works on it, or nothing is had yet.
+    Left,
+    /// Others work on it, and so many have it.
+    Shared(u32),
+}
+
 /// What a peer could be given, one kind before the next.
 #[derive(Debug, Default)]
 struct Choices {
-    /// Open pieces with a free block for this peer, with their priority and whether it works on them.
-    open: BTreeMap<PieceIndex, (Priority, bool)>,
+    /// Open pieces with a free block for this peer, with their priority and its claim.
+    open: BTreeMap<PieceIndex, (Reverse<Priority>, Claim)>,
     /// Closed pieces it could open, with their priority and availability.
-    closed: BTreeMap<PieceIndex, (Priority, u32)>,
+    closed: BTreeMap<PieceIndex, (Reverse<Priority>, u32)>,
     /// Pieces that another was to fetch alone and left.
     abandoned: BTreeSet<PieceIndex>,
     /// In the endgame: blocks asked of others, with how many those are.
@@ -568,35 +588,28 @@ impl Choices {
         } else if self.abandoned.contains(&piece) {
             assert!(self.open.is_empty() && self.closed.is_empty(), "{self:?}");
         } else if sequential {
-            let open = self
-                .open
-                .iter()
-                .map(|(piece, (priority, _))| (*priority, *piece));
-            let closed = self
-                .closed
-                .iter()
-                .map(|(piece, (priority, _))| (*priority, *piece));
-            let first = open
-                .chain(closed)
-                .min_by_key(|(priority, piece)| (Reverse(*priority), *piece));
+            let open = self.open.iter();
+            let open = open.map(|(piece, (priority, _))| (*priority, *piece));
+            let closed = self.closed.iter();
+            let closed = closed.map(|(piece, (priority, _))| (*priority, *piece));
+            let first = open.chain(closed).min();
             assert_eq!(first.map(|(_, piece)| piece), Some(piece), "{self:?}");
         } else if pick.opens {
             let (priority, availability) = self.closed[&piece];
-            let open = self.open.values().map(|(priority, _)| *priority).max();
-            assert!(open.is_none_or(|open| open < priority), "{pick:?} {self:?}");
-            let closed = self.closed.values();
-            let first = closed.min_by_key(|(priority, rarity)| (Reverse(*priority), *rarity));
-            let (highest, rarest) = first.expect("the piece that was picked");
+            let rarest = self.closed.values().min();
+            let (highest, rarest) = rarest.expect("the piece that was picked");
             assert_eq!(priority, *highest, "{pick:?} {self:?}");
             assert!(nothing_had || availability == *rarest, "{pick:?} {self:?}");
+            // A piece that others work on waits for rarer ones.
+            let open = self.open.values().min();
+            let bar = (priority, Claim::Shared(availability));
+            assert!(open.is_none_or(|open| *open > bar), "{pick:?} {self:?}");
         } else {
             let mine = self.open.get(&piece).expect("an open piece");
-            assert_eq!(Some(mine), self.open.values().max(), "{pick:?} {self:?}");
-            let closed = self.closed.values().map(|(priority, _)| *priority).max();
-            assert!(
-                closed.is_none_or(|closed| closed <= mine.0),
-                "{pick:?} {self:?}"
-            );
+            assert_eq!(Some(mine), self.open.values().min(), "{pick:?} {self:?}");
+            let rarest = self.closed.values().min();
+            let bar = rarest.map(|(priority, rarest)| (*priority, Claim::Shared(*rarest)));
+            assert!(bar.is_none_or(|bar| *mine <= bar), "{pick:?} {self:?}");
         }
     }
 }

@@ -18,6 +18,32 @@ struct Reach<'a> {
     only: Option<&'a [PieceIndex]>,
 }
 
+/// An open piece that a peer may be given a block of.
+#[derive(Clone, Copy)]
+struct OpenChoice {
+    slot: u32,
+    piece: PieceIndex,
+    priority: Priority,
+    claim: Claim,
+}
+
+/// How much an open piece needs a peer, most first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// The peer works on it.
+    Own,
+    /// Nobody works on it; or it is the first of all, which is to be there soon.
+    Left,
+    /// Others work on it, and so many have it.
+    Shared(u16),
+}
+
+impl OpenChoice {
+    fn is_shared(&self) -> bool {
+        matches!(self.claim, Claim::Shared(_))
+    }
+}
+
 impl Reach<'_> {
     fn covers(&self, piece: PieceIndex) -> bool {
         self.have.contains(piece.at()) && self.only.is_none_or(|only| only.contains(&piece))
@@ -61,15 +87,15 @@ impl Picker {
         };
         match (closed, open) {
             (Some(piece), _) => self.open_piece(who, piece),
-            (None, Some(slot)) => self.ask_free(who, slot),
+            (None, Some(open)) => self.ask_free(who, open.slot),
             (None, None) => self
                 .take_over(who, reach)
                 .or_else(|| self.ask_again(who, reach)),
         }
     }
 
-    /// The open piece, by its slot, whose next free block `who` should have.
-    fn open_choice(&self, who: ConnId, reach: Reach<'_>) -> Option<u32> {
+    /// The open piece whose next free block `who` should have, unless it should open another.
+    fn open_choice(&self, who: ConnId, reach: Reach<'_>) -> Option<OpenChoice> {
         let fits = |slot: &u32| {
             let open = self.open.at(*slot);
             reach.covers(open.piece()) && open.admits(who)
@@ -77,24 +103,41 @@ impl Picker {
         let mut fitting = self.open.queue().iter().copied().filter(fits);
         let oldest = fitting.next()?;
         let priority = self.open.at(oldest).priority();
-        let mut equals = core::iter::once(oldest)
+        let equals = core::iter::once(oldest)
             .chain(fitting)
             .take_while(|slot| self.open.at(*slot).priority() == priority);
+        let choices = equals.map(|slot| OpenChoice {
+            slot,
+            piece: self.open.at(slot).piece(),
+            priority,
+            claim: self.claim(who, slot),
+        });
         if self.sequential {
-            return equals.min_by_key(|slot| self.open.at(*slot).piece());
+            return choices.min_by_key(|choice| choice.piece);
         }
-        let own = equals.find(|slot| self.open.at(*slot).employs(who));
-        own.or(Some(oldest))
+        choices.min_by_key(|choice| choice.claim)
     }
 
-    /// The closed piece that a peer should open rather than go on with the open piece of this slot.
-    fn closed_choice(&mut self, reach: Reach<'_>, open: Option<u32>) -> Option<PieceIndex> {
-        let open = open.map(|slot| self.open.at(slot));
-        let open = open.map(|open| (open.priority(), open.piece()));
+    /// How much `who` is needed for an open piece.
+    fn claim(&self, who: ConnId, slot: u32) -> Claim {
+        let open = self.open.at(slot);
+        if open.employs(who) {
+            Claim::Own
+        } else if open.is_idle() || self.had.count() == 0 {
+            Claim::Left
+        } else {
+            Claim::Shared(self.counts[open.piece().at()])
+        }
+    }
+
+    /// The closed piece that a peer should open rather than go on with an open piece.
+    fn closed_choice(&mut self, reach: Reach<'_>, open: Option<OpenChoice>) -> Option<PieceIndex> {
         let sequential = self.sequential;
         let goes_first = |priority: Priority| {
-            let rival = open.is_none_or(|(open, _)| priority > open);
-            rival || sequential && open.is_some_and(|(open, _)| priority == open)
+            open.is_none_or(|open| {
+                let equal = priority == open.priority;
+                priority > open.priority || equal && (sequential || open.is_shared())
+            })
         };
         let piece = match reach.only {
             Some(only) => {
@@ -108,8 +151,16 @@ impl Picker {
                 priorities.find_map(|priority| self.closed_of(priority, reach.have))
             }
         }?;
-        let after = |(priority, open)| priority == self.priority(piece) && open < piece;
-        (!open.is_some_and(after)).then_some(piece)
+        let goes_on = |open: OpenChoice| {
+            let equal = self.priority(piece) == open.priority;
+            equal
+                && match open.claim {
+                    _ if sequential => open.piece < piece,
+                    Claim::Shared(count) => count <= self.counts[piece.at()],
+                    Claim::Own | Claim::Left => true,
+                }
+        };
+        (!open.is_some_and(goes_on)).then_some(piece)
     }
 
     /// The closed piece of a few that goes before the others.

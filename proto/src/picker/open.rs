@@ -229,9 +229,14 @@ impl OpenPiece {
         self.find(who).is_some()
     }
 
+    /// Whether nobody is asked for any of its blocks.
+    pub(super) fn is_idle(&self) -> bool {
+        self.crew.iter().all(|member| member.asked == 0)
+    }
+
     /// Whether its one peer is asked for nothing more, though blocks are missing.
     pub(super) fn is_abandoned(&self) -> bool {
-        self.exclusive && !self.is_complete() && self.crew.iter().all(|member| member.asked == 0)
+        self.exclusive && !self.is_complete() && self.is_idle()
     }
 
     pub(super) fn set_priority(&mut self, priority: Priority) {

@@ -237,6 +237,25 @@ fn open_pieces_go_first_and_own_ones_before_those() {
     assert_eq!(own.block.piece, second.block.piece);
 }
 
+/// A seed fetches what it alone has rather than help with what another gives; but what others left
+/// is finished first, and what is equally rare they fetch together.
+#[test]
+fn no_peer_helps_with_a_piece_while_it_has_a_rarer_one() {
+    let mut picker = picker(10);
+    let (have, all) = (only(&[4], 10), Bitfield::full(10));
+    fetch(&mut picker, peer(0), 9);
+    let _counted = picker.peer_joined(&have);
+    let common = picker.pick(peer(1), &have, true).unwrap();
+    let rare = picker.pick(peer(2), &all, true).unwrap();
+    assert!(rare.opens && rare.block.piece != common.block.piece);
+    let joined = picker.pick(peer(3), &all, true).unwrap();
+    assert_eq!(joined.block.piece, rare.block.piece);
+    picker.release(peer(1), common.block);
+    let finished = picker.pick(peer(4), &all, true).unwrap();
+    assert_eq!(finished.block, common.block);
+    picker.check_invariant();
+}
+
 /// Without leave to open, a peer works on open pieces alone.
 #[test]
 fn no_piece_is_opened_without_leave() {
