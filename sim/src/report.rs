@@ -10,6 +10,7 @@ use std::num::NonZeroU64;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use sha1::{Digest as _, Sha1};
 
+use crate::bound::Bound;
 use crate::quantity::Size;
 use crate::referee::Violation;
 use crate::scenario::Role;
@@ -29,8 +30,8 @@ pub struct Report {
     pub hosts: Vec<HostReport>,
     /// The virtual time at which the run was over.
     pub ended: Instant,
-    /// The least time in which any protocol can do it (see [`crate::bound`]).
-    pub bound: Duration,
+    /// The least that the longest wait of a leecher can be.
+    pub bound: Bound,
     /// Rules of the standards that clients broke, each behind its host's name.
     pub violations: Vec<(String, Violation)>,
     /// How the swarm came there.
@@ -54,6 +55,8 @@ pub struct HostReport {
     pub up: Option<NonZeroU64>,
     /// Bytes per second that it can receive at the start; `None` for more than anybody needs.
     pub down: Option<NonZeroU64>,
+    /// Bytes of pieces that lay whole on its disk when it came.
+    pub had_at_start: u64,
     /// When it had everything, verified and durable; `None` for seeds, which always had, and for
     /// leechers that did not get there.
     pub completed: Option<Instant>,
@@ -78,17 +81,24 @@ impl Report {
         self.hosts.iter().all(fine) && self.violations.is_empty()
     }
 
-    /// When the last leecher had everything, if all of them do.
+    /// The longest that a leecher waited for everything, from its arrival, if all of them have it.
     #[must_use]
     pub fn last(&self) -> Option<Duration> {
-        let times: Option<Vec<_>> = self.leechers().map(|host| host.completed).collect();
-        let last = times?.into_iter().max()?;
-        Some(last.since(Instant::ZERO))
+        let waits: Option<Vec<_>> = self.leechers().map(HostReport::wait).collect();
+        waits?.into_iter().max()
     }
 
     fn leechers(&self) -> impl Iterator<Item = &HostReport> {
         let hosts = self.hosts.iter();
         hosts.filter(|host| host.role == Role::Leecher)
+    }
+}
+
+impl HostReport {
+    /// From its arrival until it had everything.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        Some(self.completed?.since(self.arrived))
     }
 }
 
@@ -136,7 +146,7 @@ impl fmt::Display for Report {
         for (name, violation) in &self.violations {
             writeln!(f, "{name} BROKE A RULE at {violation}")?;
         }
-        let bound = self.bound.as_secs_f64();
+        let bound = self.bound.fluid.as_secs_f64();
         match self.last() {
             Some(last) => {
                 let (last, ratio) = (last.as_secs_f64(), last.as_secs_f64() / bound);

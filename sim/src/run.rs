@@ -13,7 +13,7 @@ use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::{Machine, Tap};
 use ripcurrent_proto::engine::Engine;
 
-use crate::bound;
+use crate::bound::{Bound, Swarm};
 use crate::cast::{Member, TRACKER_ADDR, cast};
 use crate::content::{Content, ContentError, Form};
 use crate::disk::Files;
@@ -69,7 +69,7 @@ pub fn run(scenario: &Scenario, seed: u64, backend: Backend) -> Result<Report, R
         world.network.step()?;
         world.refusal().map_or(Ok(()), Err)?;
     }
-    Ok(world.judge(bound::fluid(scenario), seed))
+    Ok(world.judge(scenario, seed))
 }
 
 struct World {
@@ -151,12 +151,12 @@ impl World {
         })
     }
 
-    fn judge(self, bound: Duration, seed: u64) -> Report {
+    fn judge(self, scenario: &Scenario, seed: u64) -> Report {
         let ended = self.network.now();
         let hosts: Vec<_> = self
             .clients
             .iter()
-            .map(|client| client.judge(&self.content, ended))
+            .map(|client| client.judge(scenario, &self.content, ended))
             .collect();
         let violations = self
             .clients
@@ -172,9 +172,9 @@ impl World {
         let digest = Digest::fold(&machines, &hosts, ended);
         Report {
             seed,
-            hosts,
             ended,
-            bound,
+            bound: Bound::of(&Swarm::of(scenario, &hosts)),
+            hosts,
             violations,
             timeline: Timeline::default(),
             digest,
@@ -240,7 +240,7 @@ impl Client {
         })
     }
 
-    fn judge(&self, content: &Content, now: Instant) -> HostReport {
+    fn judge(&self, scenario: &Scenario, content: &Content, now: Instant) -> HostReport {
         let mut engine = self.engine.borrow_mut();
         let received = engine.machine().received();
         let engine = engine.machine().machine().machine();
@@ -252,6 +252,10 @@ impl Client {
             arrived: Instant::ZERO,
             up: self.member.up,
             down: self.member.down,
+            had_at_start: match self.member.role {
+                Role::Seed => scenario.size(),
+                Role::Leecher | Role::FreeRider => 0,
+            },
             completed: match self.member.role {
                 Role::Seed => None,
                 Role::Leecher | Role::FreeRider => self.told.borrow().completed,

@@ -31,7 +31,10 @@ fn assert_served(scenario: &Scenario, report: &Report) {
     let (sent, received) = (sum(|host| host.uploaded), sum(|host| host.downloaded));
     assert!(sent >= received, "{received} bytes received of {sent}");
     let last = report.last().expect("all are complete");
-    assert!(last >= report.bound && last <= 3 * report.bound, "{report}");
+    assert!(
+        last >= report.bound.store_and_forward && last <= 3 * report.bound.fluid,
+        "{report}"
+    );
 }
 
 /// The first scene: one seed, three leechers, to the end.
