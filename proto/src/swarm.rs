@@ -82,13 +82,16 @@ impl Swarm {
         (!self.loopback_only || ip.is_loopback()) && !self.banned.contains(&ip)
     }
 
-    /// Writes an address into the book; false if it is there, unusable, or the book is full.
+    /// Writes an address into the book; false if it is there, unusable, or the book is full of
+    /// such as may be dialled now. In a full one it takes the place of the one that would be dialled
+    /// last: else whoever names thousands of addresses where nobody is keeps all others out until
+    /// these have failed often enough.
     pub fn add(&mut self, now: Instant, addr: SocketAddr) -> bool {
         let usable = addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast();
         if !usable || !self.admits(addr.ip()) || self.book.contains_key(&addr) {
             return false;
         }
-        if self.book.len() >= BOOK_MAX {
+        if self.book.len() >= BOOK_MAX && !self.forget_last(now) {
             return false;
         }
         self.set(addr, State::Waiting { from: now }, 0);
@@ -195,6 +198,18 @@ impl Swarm {
         self.book.is_empty()
     }
 
+    /// Forgets the waiting address that would be dialled last, unless its time has come.
+    fn forget_last(&mut self, now: Instant) -> bool {
+        let Some(last) = self.waiting.last_entry() else {
+            return false;
+        };
+        let (from, _) = *last.key();
+        if from > now {
+            self.book.remove(&last.remove());
+        }
+        from > now
+    }
+
     fn set(&mut self, addr: SocketAddr, state: State, failures: u32) {
         self.book.insert(addr, Entry { state, failures });
         if let State::Waiting { from } = state {
@@ -242,6 +257,25 @@ mod tests {
         assert!(swarm.strike(addr(2).ip()), "the third is one too many");
         assert_eq!(swarm.next(at(9)), None);
         assert!(!swarm.add(at(9), addr(2)) && !swarm.admits(addr(2).ip()));
+    }
+
+    /// Addresses where nobody was found make room, the one that waits longest first; those that
+    /// were not tried yet do not.
+    #[test]
+    fn a_full_book_forgets_what_was_of_no_use() {
+        let mut swarm = Swarm::new(true);
+        let nobody = |n: u32| SocketAddr::new(Ipv4Addr::from(0x7f01_0000 + n).into(), 1);
+        assert!((0..BOOK_MAX as u32).all(|n| swarm.add(at(0), nobody(n))));
+        assert!(!swarm.add(at(0), addr(2)), "all may be dialled");
+        for second in [0, 1] {
+            let tried = swarm.next(at(second)).unwrap();
+            swarm.parted(at(second), tried, Parting::Failed);
+        }
+        assert!(swarm.add(at(2), addr(2)) && swarm.len() == BOOK_MAX);
+        assert!(swarm.add(at(2), nobody(1)), "it waited longest");
+        assert!(!swarm.add(at(2), nobody(0)) && !swarm.add(at(2), addr(3)));
+        let dialled: BTreeSet<_> = core::iter::from_fn(|| swarm.next(at(2))).collect();
+        assert!(dialled.contains(&addr(2)) && dialled.len() == BOOK_MAX);
     }
 
     #[test]
