@@ -33,7 +33,7 @@ const NAME: &str = "swarm";
 
 /// How the data is made up and kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// As bytes that look random.
     Bytes,
     /// As a tag for each block.
@@ -41,8 +41,9 @@ pub(crate) enum Form {
 }
 
 /// A torrent and its data.
-pub(crate) struct Content {
-    pub(crate) torrent: Arc<Torrent>,
+pub struct Content {
+    /// Its metadata.
+    pub torrent: Arc<Torrent>,
     payload: Payload,
 }
 
@@ -93,7 +94,10 @@ pub enum ContentError {
 
 impl Content {
     /// Makes up the data of `plan` and its torrent, which names `tracker` (a URL).
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    /// If the plan makes no torrent.
+    pub fn new(
         plan: &TorrentPlan,
         form: Form,
         tracker: &str,
@@ -133,15 +137,18 @@ impl Content {
     }
 
     /// An empty disk that keeps this torrent's data in its form.
-    pub(crate) fn blank_disk(&self) -> Files {
+    pub fn blank_disk(&self) -> Files {
         match &self.payload {
             Payload::Bytes(_) => Files::default(),
             Payload::Compact(known) => Files::compact(Arc::clone(known)),
         }
     }
 
-    /// Puts everything on a disk, below `root`.
-    pub(crate) fn put(&self, files: &Files, root: &str) {
+    /// Puts everything on an empty disk, below `root`.
+    ///
+    /// # Panics
+    /// If something is in the way.
+    pub fn put(&self, files: &Files, root: &str) {
         for entry in self.layout().files() {
             let path = path_of(root, entry);
             let put = match self.right(entry.offset, entry.len) {
@@ -153,7 +160,7 @@ impl Content {
     }
 
     /// Whether a disk holds everything below `root`, byte for byte.
-    pub(crate) fn is_whole(&self, files: &Files, root: &str) -> bool {
+    pub fn is_whole(&self, files: &Files, root: &str) -> bool {
         self.is_there(files, root, Layer::Written)
     }
 
@@ -192,7 +199,7 @@ impl Content {
     ///
     /// # Panics
     /// If the range is not.
-    pub(crate) fn block(&self, piece: u32, begin: u32, block: &mut [u8]) {
+    pub fn block(&self, piece: u32, begin: u32, block: &mut [u8]) {
         let start = u64::from(piece) * u64::from(self.layout().piece_length()) + u64::from(begin);
         match self.right(start, block.len() as u64) {
             Right::Bytes(bytes) => block.copy_from_slice(bytes),

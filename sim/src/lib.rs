@@ -18,13 +18,15 @@
 //!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible;
 //!   [`meter`]: what its hosts took in; [`referee`]: which rules they broke.
 //! - The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
-//!   [`names`], the content and the tracker.
+//!   [`names`], the [`content`], the [`tracker`] and how it fails, and [`adversary`]: peers that
+//!   misbehave.
 //! - The backends, behind one [`network`]: [`turmoil`], real asynchronous sockets for up to about 100
 //!   hosts, and [`direct`], a plain queue of events for thousands.
 
+pub mod adversary;
 pub mod bound;
 mod cast;
-mod content;
+pub mod content;
 pub mod direct;
 pub mod disk;
 pub mod meter;
@@ -36,8 +38,6 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shaper;
-mod tracker;
+pub mod tracker;
 pub mod turmoil;
 mod work;
-
-pub use content::ContentError;
