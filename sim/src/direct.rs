@@ -16,22 +16,24 @@ mod world;
 use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
+use ripcurrent_proto::api::IoErrorKind;
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::{Backend as _, Machine, Turn, turn};
 
 use crate::names::Names;
-use crate::network::{Host, TICK};
+use crate::network::{Carrier, Ends, Host, NetworkError, Stop, TICK};
 use hands::Hands;
 use world::World;
 
 /// Simulated hosts, connected each to each.
 pub struct Network {
     world: World,
-    /// Who decides for each host.
-    seats: Vec<Box<dyn Seat>>,
+    /// Who decides for each host; nobody while it is down.
+    seats: Vec<Option<Box<dyn Seat>>>,
 }
 
 impl Network {
@@ -52,24 +54,21 @@ impl Network {
         watch: impl FnMut(&mut M, Instant) + 'static,
     ) {
         self.world.add(&host);
-        self.seats.push(Box::new(Seated { machine, watch }));
+        self.seats.push(Some(Box::new(Seated { machine, watch })));
     }
 
-    /// Sets how long a packet takes between two hosts, one way; rounded up to [`TICK`]s, at least
-    /// one.
+    /// Starts `machine` on a host that is down.
     ///
     /// # Panics
-    /// If one of them was not added.
-    pub fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
-        self.world.set_latency(one, other, latency);
-    }
-
-    /// Loses everything under way between two hosts and all they send each other from now on.
-    ///
-    /// # Panics
-    /// If one of them was not added.
-    pub fn partition(&mut self, one: IpAddr, other: IpAddr) {
-        self.world.partition(one, other);
+    /// If it is not down or was never added.
+    pub fn start<M: Machine + 'static>(
+        &mut self,
+        addr: IpAddr,
+        machine: Rc<RefCell<M>>,
+        watch: impl FnMut(&mut M, Instant) + 'static,
+    ) {
+        let host = self.world.start(addr);
+        self.seats[host] = Some(Box::new(Seated { machine, watch }));
     }
 
     /// The virtual time.
@@ -78,22 +77,16 @@ impl Network {
         self.world.now()
     }
 
-    /// Moves on by one [`TICK`].
-    pub fn step(&mut self) {
-        let end = self.now() + TICK;
-        self.settle();
-        while self.world.advance(end) {
-            self.settle();
-        }
-    }
-
     /// Lets every host that has something to do take its turns.
     fn settle(&mut self) {
         self.world.shuffle_awake();
         while let Some(host) = self.world.next_awake() {
+            let Some(seat) = &mut self.seats[host] else {
+                continue;
+            };
             let deadline = loop {
                 let mut hands = Hands::new(&mut self.world, host);
-                match self.seats[host].turn(&mut hands) {
+                match seat.turn(&mut hands) {
                     Turn::Busy => {}
                     Turn::Wait(Some(at)) if at <= self.world.now() => {}
                     Turn::Wait(deadline) => break deadline,
@@ -101,6 +94,47 @@ impl Network {
             };
             self.world.rest(host, deadline);
         }
+    }
+}
+
+impl Carrier for Network {
+    fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
+        self.world.set_latency(one, other, latency);
+    }
+
+    fn set_rates(&mut self, addr: IpAddr, up: Option<NonZeroU64>, down: Option<NonZeroU64>) {
+        self.world.set_rates(addr, up, down);
+    }
+
+    fn block(&mut self, from: IpAddr, to: IpAddr) {
+        self.world.block(from, to);
+    }
+
+    fn unblock(&mut self, from: IpAddr, to: IpAddr) {
+        self.world.open(from, to);
+    }
+
+    fn connections(&self, addr: IpAddr) -> Vec<Ends> {
+        self.world.connections(addr)
+    }
+
+    fn sever(&mut self, connection: Ends, kind: IoErrorKind) {
+        self.world.sever(connection, kind);
+    }
+
+    fn stop(&mut self, addr: IpAddr, how: Stop) {
+        if let Some(host) = self.world.stop(addr, how) {
+            self.seats[host] = None;
+        }
+    }
+
+    fn step(&mut self) -> Result<(), NetworkError> {
+        let end = self.now() + TICK;
+        self.settle();
+        while self.world.advance(end) {
+            self.settle();
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ pub mod disk;
 pub mod meter;
 pub mod names;
 pub mod network;
+mod outages;
 mod quantity;
 pub mod referee;
 pub mod report;

@@ -7,17 +7,20 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use ripcurrent_proto::api::IoErrorKind;
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::Machine;
 
 use crate::disk::Files;
 use crate::names::Names;
+use crate::outages::{Cause, Outages};
 use crate::{direct, turmoil};
 
 /// What the network moves on by. Packets are delivered at its multiples: latencies are rounded up
@@ -26,6 +29,9 @@ pub const TICK: Duration = Duration::from_millis(5);
 
 /// The most bytes that one receive brings.
 pub(crate) const RECEIVE_BUFFER: usize = 16 * 1024;
+
+/// The ports that connections are made from: all but the privileged ones.
+pub(crate) const CALLING_PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
 
 /// The most hosts that turmoil carries within reason: its cost grows with about their cube.
 const TURMOIL_MAX: usize = 100;
@@ -104,12 +110,64 @@ pub struct NetworkError {
     pub what: String,
 }
 
+/// How a host goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The process dies. The system lives on, closes its sockets and refuses calls: peers learn of
+    /// it after the latency.
+    Kill,
+    /// The whole machine falls silent. Peers learn nothing until it is up again and answers what
+    /// they have sent by a reset; calls wait for as long.
+    PowerCut,
+}
+
+/// A connection, as one of its ends names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ends {
+    pub(crate) here: SocketAddr,
+    pub(crate) there: SocketAddr,
+}
+
+impl Ends {
+    /// The same connection, as the other end names it.
+    pub(crate) fn reversed(self) -> Self {
+        Ends {
+            here: self.there,
+            there: self.here,
+        }
+    }
+}
+
+/// What a backend does with the hosts it has; each means the same on both. Hosts that are named
+/// were added.
+pub(crate) trait Carrier {
+    fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration);
+    fn set_rates(&mut self, addr: IpAddr, up: Option<NonZeroU64>, down: Option<NonZeroU64>);
+    /// Keeps back what `from` sends to `to`, acknowledgements included, and all calls between them.
+    fn block(&mut self, from: IpAddr, to: IpAddr);
+    /// Lets what was kept back arrive, at once and in order.
+    fn unblock(&mut self, from: IpAddr, to: IpAddr);
+    /// The connections of a host, in order.
+    fn connections(&self, addr: IpAddr) -> Vec<Ends>;
+    /// Ends a connection at both ends at once. What was not read and not sent is lost.
+    fn sever(&mut self, connection: Ends, kind: IoErrorKind);
+    fn stop(&mut self, addr: IpAddr, how: Stop);
+    fn step(&mut self) -> Result<(), NetworkError>;
+}
+
 /// Simulated hosts, connected each to each.
+///
+/// Whatever is done to it between two steps happens at its [`now`](Network::now). Hosts that are
+/// named must have been added: a name that is unknown is a bug of the caller, and panics.
 #[derive(Debug)]
-pub enum Network {
-    /// Over turmoil.
+pub struct Network {
+    carrier: Carriers,
+    outages: Outages,
+}
+
+#[derive(Debug)]
+enum Carriers {
     Turmoil(Box<turmoil::Network>),
-    /// Over a queue of events.
     Direct(Box<direct::Network>),
 }
 
@@ -117,54 +175,131 @@ impl Network {
     /// A network without hosts. All of its chance comes from `rng`.
     #[must_use]
     pub fn new(backend: Backend, rng: &Rng, names: Names) -> Self {
-        match backend {
-            Backend::Turmoil => Network::Turmoil(Box::new(turmoil::Network::new(rng, names))),
-            Backend::Direct => Network::Direct(Box::new(direct::Network::new(rng, names))),
+        let carrier = match backend {
+            Backend::Turmoil => Carriers::Turmoil(Box::new(turmoil::Network::new(rng, names))),
+            Backend::Direct => Carriers::Direct(Box::new(direct::Network::new(rng, names))),
+        };
+        Network {
+            carrier,
+            outages: Outages::default(),
         }
     }
 
-    /// Adds a host that runs `machine` from now on. `watch` sees it after every turn.
+    /// Adds a host that runs `machine` from now on, a [`TICK`] away from every other. `watch` sees
+    /// the machine after every turn.
     pub fn add<M: Machine + 'static>(
         &mut self,
         host: Host,
         machine: Rc<RefCell<M>>,
         watch: impl FnMut(&mut M, Instant) + 'static,
     ) {
-        match self {
-            Network::Turmoil(network) => network.add(host, machine, watch),
-            Network::Direct(network) => network.add(host, machine, watch),
+        match &mut self.carrier {
+            Carriers::Turmoil(network) => network.add(host, machine, watch),
+            Carriers::Direct(network) => network.add(host, machine, watch),
         }
     }
 
     /// Sets how long a packet takes between two hosts, one way; rounded up to [`TICK`]s, at least
-    /// one.
-    ///
-    /// # Panics
-    /// If one of them was not added.
+    /// one. What is under way keeps its time, and what comes after it does not overtake it.
     pub fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
-        match self {
-            Network::Turmoil(network) => network.set_latency(one, other, latency),
-            Network::Direct(network) => network.set_latency(one, other, latency),
+        self.carrier().set_latency(one, other, latency);
+    }
+
+    /// Sets the rates of a host's link, in bytes per second; `None` for no bound. What has begun to
+    /// pass keeps its time.
+    pub fn set_rates(&mut self, addr: IpAddr, up: Option<NonZeroU64>, down: Option<NonZeroU64>) {
+        self.carrier().set_rates(addr, up, down);
+    }
+
+    /// Cuts the network between two hosts until [`heal`](Network::heal): nothing arrives, and
+    /// neither end is told. TCP resends, so connections go on where they were if that comes in
+    /// time; those that were cut for 15 minutes time out at both ends. Calls wait, until whoever
+    /// calls gives up.
+    pub fn partition(&mut self, one: IpAddr, other: IpAddr) {
+        let now = self.now();
+        self.outages.part(now, one, other);
+        self.block(one, other, Cause::Partition);
+        self.block(other, one, Cause::Partition);
+    }
+
+    /// Ends a partition.
+    pub fn heal(&mut self, one: IpAddr, other: IpAddr) {
+        self.outages.meet(one, other);
+        self.unblock(one, other, Cause::Partition);
+        self.unblock(other, one, Cause::Partition);
+    }
+
+    /// Keeps everything between two hosts back until [`release`](Network::release), however long
+    /// that takes: the path hangs, nothing is lost, no connection breaks by itself.
+    pub fn hold(&mut self, one: IpAddr, other: IpAddr) {
+        self.block(one, other, Cause::Hold);
+        self.block(other, one, Cause::Hold);
+    }
+
+    /// Ends what [`hold`](Network::hold) or [`mute`](Network::mute) began, in both directions: what
+    /// was kept back arrives at once, in order.
+    pub fn release(&mut self, one: IpAddr, other: IpAddr) {
+        for cause in [Cause::Hold, Cause::Mute] {
+            self.unblock(one, other, cause);
+            self.unblock(other, one, cause);
         }
     }
 
-    /// Loses everything under way between two hosts and all they send each other from now on.
+    /// Keeps back what one host sends to another, and nothing of what it receives: half-open
+    /// connections. Acknowledgements are kept back as well, so the other comes to wait when its
+    /// window is full; and no call gets through, in either direction, because no answer would.
+    pub fn mute(&mut self, from: IpAddr, to: IpAddr) {
+        self.block(from, to, Cause::Mute);
+    }
+
+    /// Breaks every connection between two hosts: both ends find a reset.
+    pub fn reset(&mut self, one: IpAddr, other: IpAddr) {
+        self.sever_all(one, other, IoErrorKind::Reset);
+    }
+
+    /// Breaks one connection of a host by a reset, whichever chance picks; the host at its other
+    /// end, if there was a connection at all.
+    pub fn reset_some(&mut self, addr: IpAddr, rng: &mut Rng) -> Option<IpAddr> {
+        let carrier = self.carrier();
+        let connections = carrier.connections(addr);
+        if connections.is_empty() {
+            return None;
+        }
+        let connection = connections[rng.index(connections.len())];
+        carrier.sever(connection, IoErrorKind::Reset);
+        Some(connection.there.ip())
+    }
+
+    /// Takes a host down, with everything that it has in flight: operations whose time has not
+    /// come are never performed. Its machine gets no more turns and is let go of. A host that is
+    /// down already stays as it is.
+    pub fn stop(&mut self, addr: IpAddr, how: Stop) {
+        self.carrier().stop(addr, how);
+    }
+
+    /// Brings a host that is down up again: `machine` runs there from now on, at the same address
+    /// and with the same files.
     ///
     /// # Panics
-    /// If one of them was not added.
-    pub fn partition(&mut self, one: IpAddr, other: IpAddr) {
-        match self {
-            Network::Turmoil(network) => network.partition(one, other),
-            Network::Direct(network) => network.partition(one, other),
+    /// If the host is not down.
+    pub fn start<M: Machine + 'static>(
+        &mut self,
+        addr: IpAddr,
+        machine: Rc<RefCell<M>>,
+        watch: impl FnMut(&mut M, Instant) + 'static,
+    ) {
+        match &mut self.carrier {
+            Carriers::Turmoil(network) => network.start(addr, machine, watch),
+            Carriers::Direct(network) => network.start(addr, machine, watch),
         }
     }
 
     /// The virtual time.
     #[must_use]
     pub fn now(&self) -> Instant {
-        match self {
-            Network::Turmoil(network) => network.now(),
-            Network::Direct(network) => network.now(),
+        match &self.carrier {
+            Carriers::Turmoil(network) => network.now(),
+            Carriers::Direct(network) => network.now(),
         }
     }
 
@@ -173,12 +308,36 @@ impl Network {
     /// # Errors
     /// If a host broke down.
     pub fn step(&mut self) -> Result<(), NetworkError> {
-        match self {
-            Network::Turmoil(network) => network.step(),
-            Network::Direct(network) => {
-                network.step();
-                Ok(())
-            }
+        while let Some((one, other)) = self.outages.given_up(self.now()) {
+            self.sever_all(one, other, IoErrorKind::TimedOut);
+        }
+        self.carrier().step()
+    }
+
+    fn carrier(&mut self) -> &mut dyn Carrier {
+        match &mut self.carrier {
+            Carriers::Turmoil(network) => &mut **network,
+            Carriers::Direct(network) => &mut **network,
+        }
+    }
+
+    fn block(&mut self, from: IpAddr, to: IpAddr, cause: Cause) {
+        if self.outages.begin((from, to), cause) {
+            self.carrier().block(from, to);
+        }
+    }
+
+    fn unblock(&mut self, from: IpAddr, to: IpAddr, cause: Cause) {
+        if self.outages.end((from, to), cause) {
+            self.carrier().unblock(from, to);
+        }
+    }
+
+    fn sever_all(&mut self, one: IpAddr, other: IpAddr, kind: IoErrorKind) {
+        let carrier = self.carrier();
+        let connections = carrier.connections(one).into_iter();
+        for connection in connections.filter(|ends| ends.there.ip() == other) {
+            carrier.sever(connection, kind);
         }
     }
 }

@@ -34,6 +34,11 @@ impl Shaper {
         Shaper { rate, free_at: 0 }
     }
 
+    /// Sets the rate, in bytes per second, of what is let in from now on.
+    pub fn set_rate(&mut self, rate: Option<NonZeroU64>) {
+        self.rate = rate;
+    }
+
     /// How many bytes one connection lets pass before the others get their turn: about 10 ms of the
     /// link, so that a small message is not stuck behind other connections' blocks for long.
     #[must_use]

@@ -8,15 +8,18 @@
 
 mod cancel;
 mod clock;
+mod holds;
+mod host;
 mod net;
 mod network;
-mod window;
+mod seat;
+mod wires;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use ::turmoil::net::{TcpListener, TcpStream};
 use futures_util::future::LocalBoxFuture;
@@ -29,22 +32,25 @@ use ripcurrent_proto::drive::{Backend, Machine};
 
 use crate::disk::Disk;
 use crate::names::Names;
-use crate::network::{Host, RECEIVE_BUFFER};
+use crate::network::RECEIVE_BUFFER;
 use crate::work::{Errand, Job};
 use cancel::{Cancel, Lane};
 use clock::Clock;
+use host::Site;
 use net::{Inlet, Link, Outlet};
-use window::Windows;
+use wires::Wires;
 
 pub use network::Network;
 
-/// One host's hands.
+/// The hands of one host's process.
 pub(crate) struct Turmoil {
     clock: Clock,
     link: Link,
-    windows: Rc<Windows>,
+    wires: Rc<Wires>,
     names: Rc<Names>,
     disk: Disk,
+    listener: Rc<TcpListener>,
+    listening: Cancel,
     conns: BTreeMap<ConnId, Conn>,
     /// Receive buffers at rest.
     buffers: Vec<Vec<u8>>,
@@ -74,7 +80,7 @@ struct Conn {
 /// stopped by a `Close`.
 enum Done {
     Bound(SocketAddr),
-    Accepted(TcpListener, io::Result<(TcpStream, SocketAddr)>),
+    Accepted(Option<io::Result<(TcpStream, SocketAddr)>>),
     Connected(ConnId, Option<io::Result<TcpStream>>),
     Received(ConnId, Inlet, Vec<u8>, Option<io::Result<usize>>),
     Sent(ConnId, Outlet, Transmission, Option<io::Result<()>>),
@@ -83,53 +89,51 @@ enum Done {
 }
 
 impl Turmoil {
-    /// The hands of the host that is running now; it listens at `port`.
-    async fn start(host: &Host, windows: Rc<Windows>, names: Rc<Names>) -> io::Result<Self> {
+    /// The hands of a process that begins on `site`, the host that is running now. It listens at
+    /// the site's port, or by `listener`, if that port is not free because of it.
+    async fn start(site: &Site, listener: Option<Rc<TcpListener>>) -> io::Result<Self> {
         let clock = Clock::of_this_host();
-        let any: IpAddr = match host.addr {
-            IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        let any: IpAddr = match site.addr {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         };
-        let listener = TcpListener::bind((any, host.port)).await?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => Rc::new(TcpListener::bind((any, site.addr.port())).await?),
+        };
         let backend = Turmoil {
             clock,
-            link: Link::new(clock, host.up, host.down),
-            windows,
-            names,
-            disk: Disk::new(host.files.clone()),
+            link: Link::new(clock, Rc::clone(&site.lanes)),
+            wires: Rc::clone(&site.wires),
+            names: Rc::clone(&site.names),
+            disk: Disk::new(site.files.clone()),
+            listener,
+            listening: Cancel::default(),
             conns: BTreeMap::new(),
             buffers: Vec::new(),
             operations: FuturesUnordered::new(),
             jobs: BTreeMap::new(),
             jobs_begun: 0,
-            done: VecDeque::from([Done::Bound(SocketAddr::new(host.addr, host.port))]),
+            done: VecDeque::from([Done::Bound(site.addr)]),
         };
-        backend.listen(listener);
+        backend.listen();
         Ok(backend)
     }
 
-    /// Waits for the next thing to happen, at most until `deadline`.
-    async fn wait(&mut self, deadline: Option<Instant>) {
-        if !self.done.is_empty() {
-            return;
+    /// When the next job is done.
+    fn next_job(&self) -> Option<Instant> {
+        self.jobs.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Waits for an operation to be done.
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.done.is_empty() {
+            match self.operations.poll_next_unpin(context) {
+                Poll::Ready(Some(done)) => self.done.push_back(done),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
         }
-        let clock = self.clock;
-        let next_job = self.jobs.first_key_value().map(|((at, _), _)| *at);
-        let alarm = next_job.into_iter().chain(deadline).min();
-        let mut alarm = std::pin::pin!(async move {
-            match alarm {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        });
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(Some(done)) = self.operations.poll_next_unpin(context) {
-                self.done.push_back(done);
-                return Poll::Ready(());
-            }
-            alarm.as_mut().poll(context)
-        })
-        .await;
+        Poll::Ready(())
     }
 
     /// What is done next, without waiting.
@@ -143,9 +147,9 @@ impl Turmoil {
         let now = self.now();
         match done {
             Done::Bound(addr) => machine.handle(now, Input::Bound { addr }),
-            Done::Accepted(listener, accepted) => {
-                self.listen(listener);
-                if let Ok((stream, from)) = accepted
+            Done::Accepted(accepted) => {
+                self.listen();
+                if let Some(Ok((stream, from))) = accepted
                     && let Some(conn) = machine.accept(now, from)
                 {
                     self.conns.insert(conn, Conn::default());
@@ -167,11 +171,10 @@ impl Turmoil {
 
 /// Connections.
 impl Turmoil {
-    fn listen(&self, listener: TcpListener) {
-        let accept = async move {
-            let accepted = listener.accept().await;
-            Done::Accepted(listener, accepted)
-        };
+    fn listen(&self) {
+        let (listener, listening) = (Rc::clone(&self.listener), self.listening.clone());
+        let accept =
+            async move { Done::Accepted(listening.unless(Lane::In, listener.accept()).await) };
         self.operations.push(accept.boxed_local());
     }
 
@@ -198,7 +201,7 @@ impl Turmoil {
                 let Some(entry) = self.conns.get_mut(&conn) else {
                     return;
                 };
-                entry.cancel.set();
+                entry.cancel.close();
                 self.close_if_home(conn);
             }
         }
@@ -245,7 +248,7 @@ impl Turmoil {
     /// Gives a connection that was made its two halves.
     fn attach(&mut self, conn: ConnId, stream: TcpStream) {
         let entry = self.conns.get_mut(&conn).expect("it was just entered");
-        let (inlet, outlet) = net::split(stream, &self.link, &self.windows);
+        let (inlet, outlet) = net::split(stream, &self.link, &self.wires, &entry.cancel);
         entry.inlet = Some(inlet);
         entry.outlet = Some(outlet);
     }
@@ -318,7 +321,7 @@ impl Turmoil {
     /// Tells the machine of the end, once, unless it has closed the connection itself.
     fn end<M: Machine>(&mut self, machine: &mut M, conn: ConnId, reason: EndReason) {
         let entry = self.conns.get_mut(&conn).expect("it is there until closed");
-        if !entry.ended && !entry.cancel.is_set() {
+        if !entry.ended && !entry.cancel.is_closed() {
             entry.ended = true;
             machine.handle(self.now(), Input::Ended { conn, reason });
         }
@@ -334,16 +337,52 @@ impl Turmoil {
     fn is_closing(&self, conn: ConnId) -> bool {
         self.conns
             .get(&conn)
-            .is_none_or(|entry| entry.cancel.is_set())
+            .is_none_or(|entry| entry.cancel.is_closed())
     }
 
     /// Lets go of a connection that was closed and has nothing in flight.
     fn close_if_home(&mut self, conn: ConnId) {
-        let over = |entry: &Conn| entry.cancel.is_set() && entry.away == 0;
+        let over = |entry: &Conn| entry.cancel.is_closed() && entry.away == 0;
         if self.conns.get(&conn).is_some_and(over) {
             self.conns.remove(&conn);
             self.done.push_back(Done::Closed(conn));
         }
+    }
+}
+
+/// The end of a process.
+impl Turmoil {
+    fn listener(&self) -> Rc<TcpListener> {
+        Rc::clone(&self.listener)
+    }
+
+    /// What was to be done on the host itself never is.
+    fn without_jobs(mut self) -> Self {
+        self.jobs.clear();
+        self
+    }
+
+    /// Lets go of everything but the connections that were made.
+    fn into_wires(mut self) -> Vec<(Inlet, Outlet)> {
+        self.listening.close();
+        for entry in self.conns.values() {
+            entry.cancel.close();
+        }
+        let mut strays = Vec::new();
+        while let Some(done) = self.next_done() {
+            match done {
+                Done::Received(conn, inlet, ..) => self.home(conn).inlet = Some(inlet),
+                Done::Sent(conn, outlet, ..) => self.home(conn).outlet = Some(outlet),
+                Done::Connected(_, Some(Ok(stream))) | Done::Accepted(Some(Ok((stream, _)))) => {
+                    let cancel = Cancel::default();
+                    strays.push(net::split(stream, &self.link, &self.wires, &cancel));
+                }
+                _ => {}
+            }
+        }
+        let known = self.conns.into_values();
+        let known = known.filter_map(|entry| entry.inlet.zip(entry.outlet));
+        known.chain(strays).collect()
     }
 }
 
@@ -394,6 +433,7 @@ fn refusal(error: &io::Error) -> IoError {
         io::ErrorKind::ConnectionRefused => IoErrorKind::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => IoErrorKind::Reset,
         io::ErrorKind::NotFound => IoErrorKind::NotFound,
+        io::ErrorKind::TimedOut => IoErrorKind::TimedOut,
         _ => IoErrorKind::Other,
     };
     IoError { kind, code: 0 }

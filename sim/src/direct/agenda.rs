@@ -23,6 +23,11 @@ impl<E> Agenda<E> {
         self.0.entry(at).or_default().push(event);
     }
 
+    /// Enters events that go before all others of that time.
+    pub(super) fn enter_first(&mut self, at: Instant, events: Vec<E>) {
+        self.0.entry(at).or_default().splice(..0, events);
+    }
+
     /// Takes out all events of the earliest time, if that is before `end`.
     pub(super) fn take_before(&mut self, end: Instant) -> Option<(Instant, Vec<E>)> {
         let first = self.0.first_entry()?;
@@ -53,9 +58,10 @@ mod tests {
         for (micros, event) in [(3000, 'd'), (1000, 'a'), (2000, 'c'), (1000, 'b')] {
             agenda.enter(at(micros), event);
         }
+        agenda.enter_first(at(1000), vec!['y', 'z']);
         assert_eq!(
             agenda.take_before(at(3000)),
-            Some((at(1000), vec!['a', 'b']))
+            Some((at(1000), vec!['y', 'z', 'a', 'b']))
         );
         assert_eq!(agenda.take_before(at(3000)), Some((at(2000), vec!['c'])));
         assert_eq!(agenda.take_before(at(3000)), None);

@@ -84,6 +84,10 @@ impl<'a> Hands<'a> {
         };
         let inflow = &mut entry.inflow;
         let bytes = std::mem::take(&mut inflow.passing);
+        if bytes == 0 {
+            // The connection was broken meanwhile.
+            return self.world.receive(socket);
+        }
         let packet = inflow.inbox.front_mut();
         let packet = packet.expect("what is passing stays in the inbox");
         let data = &mut packet.bytes[packet.read..][..bytes];
@@ -103,11 +107,12 @@ impl<'a> Hands<'a> {
         };
         let transmission = entry.outflow.transmission.take();
         let transmission = transmission.expect("it is kept until it is over");
+        let reason = entry.inflow.end;
         machine.handle(now, Input::Returned { conn, transmission });
         if is_whole {
             machine.handle(now, Input::Sent { conn });
         } else {
-            self.end(machine, socket, EndReason::Failed(RESET));
+            self.end(machine, socket, reason.unwrap_or(EndReason::Failed(RESET)));
         }
     }
 

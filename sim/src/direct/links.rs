@@ -1,6 +1,5 @@
-//! What lies between two hosts: how long a packet takes, and whether it arrives at all.
+//! What lies between two hosts: how long a packet takes.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use ripcurrent_proto::base::time::{Duration, Instant};
@@ -14,7 +13,6 @@ pub(super) struct Links {
     hosts: usize,
     /// Ticks from one host to another: those of host 1 to host 0, of host 2 to hosts 0 and 1, ...
     ticks: Vec<NonZeroU32>,
-    cut: BTreeSet<(HostId, HostId)>,
 }
 
 impl Links {
@@ -32,16 +30,6 @@ impl Links {
         if let Some(at) = place(one, other) {
             self.ticks[at] = ticks.unwrap_or(NonZeroU32::MIN);
         }
-    }
-
-    /// Lets nothing arrive any more.
-    pub(super) fn cut(&mut self, one: HostId, other: HostId) {
-        self.cut.insert((one.min(other), one.max(other)));
-    }
-
-    /// Whether nothing arrives.
-    pub(super) fn is_cut(&self, one: HostId, other: HostId) -> bool {
-        self.cut.contains(&(one.min(other), one.max(other)))
     }
 
     /// When something sent `now` arrives. As over turmoil, a tick that has begun does not count.
@@ -80,10 +68,7 @@ mod tests {
         for ((low, high), ticks) in pairs.iter().zip(1..) {
             let expected = Instant::from_micros(10_000) + TICK * ticks;
             assert_eq!(links.arrival(now, *low, *high), expected);
-            assert!(!links.is_cut(*low, *high));
         }
-        links.cut(3, 1);
-        assert!(links.is_cut(1, 3) && !links.is_cut(1, 2));
         assert_eq!(links.arrival(now, 2, 2), Instant::from_micros(15_000));
     }
 }

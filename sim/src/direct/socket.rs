@@ -17,6 +17,7 @@ pub(super) type SocketId = Id;
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) host: HostId,
+    pub(super) port: u16,
     /// The name that the host's machine gave it.
     pub(super) conn: Option<ConnId>,
     /// The machine knows that it is connected: bytes may flow.
@@ -61,6 +62,8 @@ pub(super) struct Outflow {
     pub(super) passing: usize,
     /// Bytes sent or passing, and not yet taken out by the reader: at most the window.
     pub(super) used: usize,
+    /// How many of these the reader has taken out, and its acknowledgements are kept back.
+    pub(super) unacknowledged: usize,
     /// Waits until the reader has taken some.
     pub(super) blocked: bool,
     /// The connection was reset: nothing can be sent any more.
@@ -76,10 +79,11 @@ pub(super) struct Packet {
 }
 
 impl Socket {
-    /// A socket of `host` towards a socket of `far_host`.
-    pub(super) fn new(host: HostId, far_host: HostId, far_addr: SocketAddr) -> Self {
+    /// A socket of `host` at `port`, towards a socket of `far_host`.
+    pub(super) fn new(host: HostId, port: u16, far_host: HostId, far_addr: SocketAddr) -> Self {
         Socket {
             host,
+            port,
             conn: None,
             open: false,
             far_host,

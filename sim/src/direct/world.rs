@@ -3,6 +3,9 @@
 //! Invariant: a socket is there from its `Connect`, or the call that reached its host, until its
 //! machine closes it. A packet that finds its socket gone is answered by a reset.
 
+mod outages;
+mod ports;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,14 +18,13 @@ use super::agenda::{Agenda, firing};
 use super::hands::{Done, RESET};
 use super::links::Links;
 use super::socket::{HostId, Packet, Socket, SocketId};
-use crate::disk::Disk;
+use crate::disk::{Disk, Files};
 use crate::names::Names;
 use crate::network::{Host, RECEIVE_BUFFER};
 use crate::shaper::{Shaper, WINDOW};
 use crate::work::Job;
-
-/// The ports that connections are made from.
-const EPHEMERAL: u16 = 49152;
+use outages::{Outages, Power};
+use ports::Ports;
 
 /// Everything but the machines.
 pub(super) struct World {
@@ -31,6 +33,7 @@ pub(super) struct World {
     hosts: Vec<Place>,
     addrs: BTreeMap<IpAddr, HostId>,
     links: Links,
+    outages: Outages,
     sockets: Slots<Socket>,
     names: Names,
     /// Hosts that have something to do.
@@ -44,10 +47,13 @@ struct Place {
     addr: SocketAddr,
     up: Shaper,
     down: Shaper,
+    files: Files,
     disk: Disk,
+    power: Power,
+    /// How often it was stopped: what an earlier process began is not for a later one.
+    life: u32,
     conns: BTreeMap<ConnId, SocketId>,
-    /// The port that it calls from next.
-    next_port: u16,
+    ports: Ports,
     /// What its machine is to be told.
     done: VecDeque<Done>,
     is_awake: bool,
@@ -59,8 +65,8 @@ struct Place {
 
 enum Event {
     Alarm(HostId),
-    /// A job's time is over.
-    Worked(HostId, Job),
+    /// The time of a job is over that the host began in this life.
+    Worked(HostId, u32, Job),
     /// Bytes have left a host.
     PassedUp(SocketId),
     /// Bytes have come in to a host.
@@ -94,6 +100,7 @@ impl World {
             hosts: Vec::new(),
             addrs: BTreeMap::new(),
             links: Links::default(),
+            outages: Outages::default(),
             sockets: Slots::new(),
             names,
             awake: VecDeque::new(),
@@ -108,9 +115,12 @@ impl World {
             addr,
             up: Shaper::new(host.up),
             down: Shaper::new(host.down),
+            files: host.files.clone(),
             disk: Disk::new(host.files.clone()),
+            power: Power::On,
+            life: 0,
             conns: BTreeMap::new(),
-            next_port: EPHEMERAL,
+            ports: Ports::new(host.port),
             done: VecDeque::new(),
             is_awake: false,
             deadline: None,
@@ -124,11 +134,6 @@ impl World {
     pub(super) fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
         let (one, other) = (self.addrs[&one], self.addrs[&other]);
         self.links.set_latency(one, other, latency);
-    }
-
-    pub(super) fn partition(&mut self, one: IpAddr, other: IpAddr) {
-        let (one, other) = (self.addrs[&one], self.addrs[&other]);
-        self.links.cut(one, other);
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -178,13 +183,18 @@ impl World {
 
     /// Begins a job.
     pub(super) fn begin(&mut self, host: HostId, job: Job) {
-        let at = firing(job.end(self.now, &mut self.hosts[host].disk));
-        self.agenda.enter(at, Event::Worked(host, job));
+        let place = &mut self.hosts[host];
+        let at = firing(job.end(self.now, &mut place.disk));
+        let worked = Event::Worked(host, place.life, job);
+        self.agenda.enter(at, worked);
     }
 
     fn tell(&mut self, host: HostId, done: Done) {
-        self.hosts[host].done.push_back(done);
-        self.wake(host);
+        let place = &mut self.hosts[host];
+        if place.power == Power::On {
+            place.done.push_back(done);
+            self.wake(host);
+        }
     }
 
     fn wake(&mut self, host: HostId) {
@@ -215,9 +225,15 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
+        let Some(event) = self.keep_back(event) else {
+            return;
+        };
         match event {
             Event::Alarm(host) => self.on_alarm(host),
-            Event::Worked(host, job) => {
+            Event::Worked(host, life, job) => {
+                if life != self.hosts[host].life {
+                    return;
+                }
                 let input = job.perform(&mut self.hosts[host].disk, &self.names);
                 self.tell(host, Done::Worked(input));
             }
@@ -271,16 +287,16 @@ impl World {
     /// Asks for a connection.
     pub(super) fn call(&mut self, host: HostId, conn: ConnId, to: SocketAddr) {
         let far_host = self.addrs.get(&to.ip()).copied();
-        let mut entry = Socket::new(host, far_host.unwrap_or(host), to);
+        let place = &mut self.hosts[host];
+        let port = place.ports.take();
+        let mut entry = Socket::new(host, port.unwrap_or(0), far_host.unwrap_or(host), to);
         entry.conn = Some(conn);
+        let from_addr = SocketAddr::new(place.addr.ip(), entry.port);
         let from = self.sockets.insert(entry);
         self.name(host, conn, from);
-        let Some(far_host) = far_host else {
+        let Some(far_host) = far_host.filter(|_| port.is_some()) else {
             return self.refuse(from);
         };
-        let place = &mut self.hosts[host];
-        let from_addr = SocketAddr::new(place.addr.ip(), place.next_port);
-        place.next_port = place.next_port.checked_add(1).unwrap_or(EPHEMERAL);
         let at = self.links.arrival(self.now, host, far_host);
         let call = Event::Called {
             to,
@@ -347,7 +363,7 @@ impl World {
         if !entry.outflow.broken {
             self.send(socket, freight);
         }
-        let entry = self.sockets.remove(socket)?;
+        let entry = self.remove(socket)?;
         // Its writer waits for nobody any more.
         if let Some(far) = entry.far {
             self.unblock(far);
@@ -400,10 +416,15 @@ impl World {
 
     /// The reader has taken `bytes` out of what `socket` sent.
     fn free(&mut self, socket: SocketId, bytes: usize) {
-        if let Some(entry) = self.sockets.get_mut(socket) {
-            entry.outflow.used -= bytes;
-            self.unblock(socket);
+        let Some(entry) = self.sockets.get_mut(socket) else {
+            return;
+        };
+        if self.outages.is_blocked(entry.far_host, entry.host) {
+            entry.outflow.unacknowledged += bytes;
+            return;
         }
+        entry.outflow.used -= bytes;
+        self.unblock(socket);
     }
 
     fn unblock(&mut self, socket: SocketId) {
@@ -432,13 +453,11 @@ impl World {
             return;
         };
         let (host, far_host) = (caller.far_host, caller.host);
-        if self.links.is_cut(host, far_host) {
-            return;
-        }
-        if self.hosts[host].addr != to {
+        let place = &self.hosts[host];
+        if place.addr != to || place.power != Power::On {
             return self.refuse(from);
         }
-        let mut entry = Socket::new(host, far_host, from_addr);
+        let mut entry = Socket::new(host, to.port(), far_host, from_addr);
         entry.far = Some(from);
         let called = self.sockets.insert(entry);
         if let Some(caller) = self.sockets.get_mut(from) {
@@ -463,10 +482,9 @@ impl World {
         let Some(entry) = self.sockets.get_mut(to) else {
             return self.answer_for_nobody(to, from, &freight);
         };
-        if self.links.is_cut(entry.host, entry.far_host) {
-            return;
-        }
         match freight {
+            // It broke before; the other end was told.
+            _ if entry.outflow.broken => return,
             Freight::Data(bytes) => entry.inflow.inbox.push_back(Packet { bytes, read: 0 }),
             Freight::End => {
                 entry.inflow.end.get_or_insert(EndReason::Eof);
@@ -486,7 +504,7 @@ impl World {
             return;
         };
         let (host, far_host) = (entry.host, entry.far_host);
-        if self.links.is_cut(host, far_host) || matches!(freight, Freight::Reset) {
+        if matches!(freight, Freight::Reset) {
             return;
         }
         let reset = Event::Arrived {

@@ -1,22 +1,30 @@
 //! Hosts on one simulated network, moved along tick by tick.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
+use ripcurrent_proto::api::IoErrorKind;
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
-use ripcurrent_proto::drive::{Backend, Machine, Turn, turn};
+use ripcurrent_proto::drive::{Backend, Machine, turn};
 
-use super::Turmoil;
-use super::window::Windows;
+use super::holds::Holds;
+use super::host::{Site, live};
+use super::net::Lanes;
+use super::seat::{Process, Seat};
+use super::wires::Wires;
 use crate::names::Names;
-use crate::network::{Host, NetworkError, TICK};
+use crate::network::{CALLING_PORTS, Carrier, Ends, Host, NetworkError, Stop, TICK};
+use crate::outages::Way;
 use crate::shaper::WINDOW;
 
 /// What turmoil counts in segments we bound in bytes, and earlier: no segment is empty, so its own
 /// bound is never met. It bounds the queue of connections to be accepted as well, whose overflow
-/// would end the simulation.
+/// would end the simulation: more calls than that would have to come within one tick, because a
+/// host that is up takes in all that there are, and one that is down refuses them.
 const TCP_CAPACITY: usize = WINDOW + 1;
 
 /// Never: the run has its own end.
@@ -25,7 +33,11 @@ const FOREVER: Duration = Duration::from_secs(u64::MAX / 4);
 /// Simulated hosts, connected each to each.
 pub struct Network {
     simulation: ::turmoil::Sim<'static>,
-    windows: Rc<Windows>,
+    sites: BTreeMap<IpAddr, Rc<Site>>,
+    /// By pair, the lower address first, where it was set.
+    latencies: BTreeMap<Way, Duration>,
+    holds: Holds,
+    wires: Rc<Wires>,
     names: Rc<Names>,
 }
 
@@ -41,11 +53,15 @@ impl Network {
             .min_message_latency(TICK)
             .max_message_latency(TICK)
             .tcp_capacity(TCP_CAPACITY)
+            .ephemeral_ports(CALLING_PORTS)
             .enable_random_order()
             .build();
         Network {
             simulation,
-            windows: Rc::default(),
+            sites: BTreeMap::new(),
+            latencies: BTreeMap::new(),
+            holds: Holds::default(),
+            wires: Rc::default(),
             names: Rc::new(names),
         }
     }
@@ -57,40 +73,31 @@ impl Network {
         machine: Rc<RefCell<M>>,
         watch: impl FnMut(&mut M, Instant) + 'static,
     ) {
-        let (windows, names) = (Rc::clone(&self.windows), Rc::clone(&self.names));
-        let addr = host.addr;
-        let watch = Rc::new(RefCell::new(watch));
-        self.simulation.host(addr, move || {
-            let (host, machine, watch) = (host.clone(), Rc::clone(&machine), Rc::clone(&watch));
-            let (windows, names) = (Rc::clone(&windows), Rc::clone(&names));
-            async move {
-                let mut backend = Turmoil::start(&host, windows, names).await?;
-                loop {
-                    let next = turn(&mut *machine.borrow_mut(), &mut backend);
-                    (watch.borrow_mut())(&mut machine.borrow_mut(), backend.now());
-                    match next {
-                        Turn::Busy => tokio::task::yield_now().await,
-                        Turn::Wait(deadline) => backend.wait(deadline).await,
-                    }
-                }
-            }
+        let site = Rc::new(Site {
+            addr: SocketAddr::new(host.addr, host.port),
+            files: host.files,
+            lanes: Rc::new(Lanes::new(host.up, host.down)),
+            wires: Rc::clone(&self.wires),
+            names: Rc::clone(&self.names),
+            seat: Seat::default(),
         });
+        site.seat.start(process(machine, watch));
+        self.sites.insert(host.addr, Rc::clone(&site));
+        self.simulation
+            .host(host.addr, move || live(Rc::clone(&site)));
     }
 
-    /// Sets how long a packet takes between two hosts, one way.
+    /// Starts `machine` on a host that is down.
     ///
     /// # Panics
-    /// If one of them was not added.
-    pub fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
-        self.simulation.set_link_latency(one, other, latency);
-    }
-
-    /// Loses everything under way between two hosts and all they send each other from now on.
-    ///
-    /// # Panics
-    /// If one of them was not added.
-    pub fn partition(&mut self, one: IpAddr, other: IpAddr) {
-        self.simulation.partition(one, other);
+    /// If it is not down or was never added.
+    pub fn start<M: Machine + 'static>(
+        &mut self,
+        addr: IpAddr,
+        machine: Rc<RefCell<M>>,
+        watch: impl FnMut(&mut M, Instant) + 'static,
+    ) {
+        self.sites[&addr].seat.start(process(machine, watch));
     }
 
     /// The virtual time.
@@ -98,18 +105,66 @@ impl Network {
     pub fn now(&self) -> Instant {
         Instant::ZERO + self.simulation.elapsed()
     }
+}
 
-    /// Moves on by one [`TICK`].
-    ///
-    /// # Errors
-    /// If a host broke down.
-    pub fn step(&mut self) -> Result<(), NetworkError> {
+impl Carrier for Network {
+    fn set_latency(&mut self, one: IpAddr, other: IpAddr, latency: Duration) {
+        self.simulation.set_link_latency(one, other, latency);
+        self.latencies
+            .insert((one.min(other), one.max(other)), latency);
+    }
+
+    fn set_rates(&mut self, addr: IpAddr, up: Option<NonZeroU64>, down: Option<NonZeroU64>) {
+        self.sites[&addr].lanes.set_rates(up, down);
+    }
+
+    fn block(&mut self, from: IpAddr, to: IpAddr) {
+        self.holds.block(&self.simulation, from, to);
+        self.wires.set_silent(from, to, true);
+    }
+
+    fn unblock(&mut self, from: IpAddr, to: IpAddr) {
+        self.holds.unblock(&self.simulation, from, to);
+        self.wires.set_silent(from, to, false);
+    }
+
+    fn connections(&self, addr: IpAddr) -> Vec<Ends> {
+        self.wires.of_host(addr)
+    }
+
+    fn sever(&mut self, connection: Ends, kind: IoErrorKind) {
+        self.wires.sever(connection, kind);
+    }
+
+    fn stop(&mut self, addr: IpAddr, how: Stop) {
+        self.sites[&addr].seat.stop(how);
+    }
+
+    fn step(&mut self) -> Result<(), NetworkError> {
+        let now = self.now();
+        let latencies = &self.latencies;
+        self.holds.deliver(&self.simulation, now, |pair| {
+            latencies.get(&pair).copied().unwrap_or(TICK)
+        });
         let stepped = self.simulation.step();
         stepped.map(|_| ()).map_err(|error| NetworkError {
             at: self.now(),
             what: error.to_string(),
         })
     }
+}
+
+/// The turns of a machine, and of who watches it.
+fn process<M: Machine + 'static>(
+    machine: Rc<RefCell<M>>,
+    mut watch: impl FnMut(&mut M, Instant) + 'static,
+) -> Process {
+    Box::new(move |hands| {
+        let mut machine = machine.borrow_mut();
+        let next = turn(&mut *machine, hands);
+        watch(&mut machine, hands.now());
+        next
+    })
 }
 
 impl std::fmt::Debug for Network {
