@@ -24,8 +24,10 @@
 //! }
 //! ```
 //!
-//! To digest a run, put a [`Tap`] around the engine and turn that.
+//! To digest a run, put a [`Tap`] around the engine and turn that; to record it, a
+//! [`Recorder`](record::Recorder).
 
+pub mod record;
 pub mod tap;
 
 use core::net::SocketAddr;

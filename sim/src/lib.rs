@@ -35,6 +35,7 @@ pub mod network;
 mod outages;
 mod quantity;
 pub mod referee;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -95,6 +95,15 @@ impl<M: Machine> Machine for Tap<M> {
     }
 }
 
+/// Eight bytes that stand for an output.
+pub(super) fn fingerprint(output: &Output) -> [u8; 8] {
+    let mut trace = Trace::default();
+    trace.output(output);
+    trace.flush();
+    let digest: [u8; 20] = trace.hash.finalize().into();
+    *digest.first_chunk().expect("8 of 20 bytes")
+}
+
 fn encode_id(id: Id) -> u64 {
     u64::from(id.slot()) << 32 | u64::from(id.generation())
 }

@@ -1,0 +1,426 @@
+//! The calls of a machine as they stand in a record: without the buffers that travel with them.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU64;
+
+use super::BadRecord;
+use super::blind::Blind;
+use super::pen::{Eye, Pen};
+use crate::api::{Check, Command, Data, DiskDone, DiskError, EndReason, Input, IoError, Mode};
+use crate::base::id::{ConnId, OpId, TorrentId};
+use crate::meta::layout::{FileIndex, Priority};
+
+/// A call of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `accept`, and what it answered.
+    Accept(SocketAddr, Option<ConnId>),
+    /// `handle_timeout`.
+    Timeout,
+    /// `poll_output`; what stands for the output, or that there was none.
+    Polled(Option<[u8; 8]>),
+    /// `handle`.
+    Told(Told),
+}
+
+/// An input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// [`Input::Connected`].
+    Connected(ConnId),
+    /// [`Input::Received`]: so many bytes of the stream.
+    Received(ConnId, usize),
+    /// [`Input::Sent`].
+    Sent(ConnId),
+    /// [`Input::Returned`].
+    Returned(ConnId),
+    /// [`Input::Ended`].
+    Ended(ConnId, EndReason),
+    /// [`Input::Closed`].
+    Closed(ConnId),
+    /// [`DiskDone::Opened`].
+    Opened(OpId, Result<Vec<Option<u64>>, DiskError>),
+    /// [`DiskDone::Closed`].
+    StorageClosed(OpId),
+    /// Any other disk operation that completed; which, its operation tells.
+    Disk(OpId, Kind, Result<(), DiskError>),
+    /// [`Input::Hashed`].
+    Hashed(OpId, [u8; 20]),
+    /// [`Input::Resolved`].
+    Resolved(OpId, Result<Vec<IpAddr>, IoError>),
+    /// [`Input::Bound`].
+    Bound(SocketAddr),
+    /// [`Input::Command`].
+    Order(Order),
+}
+
+/// What kind of disk operation completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`DiskDone::Read`].
+    Read,
+    /// [`DiskDone::Written`].
+    Written,
+    /// [`DiskDone::Synced`].
+    Synced,
+    /// [`DiskDone::Deleted`].
+    Deleted,
+}
+
+const KINDS: [Kind; 4] = [Kind::Read, Kind::Written, Kind::Synced, Kind::Deleted];
+const PRIORITIES: [Priority; 4] = [
+    Priority::Unwanted,
+    Priority::Low,
+    Priority::Normal,
+    Priority::High,
+];
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// [`Command::Add`].
+    Add(Added),
+    /// [`Command::AddPeer`].
+    AddPeer(TorrentId, SocketAddr),
+    /// [`Command::Remove`].
+    Remove(TorrentId, Data),
+    /// [`Command::Pause`].
+    Pause(TorrentId),
+    /// [`Command::Resume`].
+    Resume(TorrentId),
+    /// [`Command::Recheck`].
+    Recheck(TorrentId),
+    /// [`Command::Reannounce`].
+    Reannounce(TorrentId),
+    /// [`Command::SetPriority`].
+    SetPriority(TorrentId, FileIndex, Priority),
+    /// [`Command::SetLimits`].
+    SetLimits(Option<NonZeroU64>, Option<NonZeroU64>),
+    /// [`Command::ShutDown`].
+    ShutDown,
+}
+
+/// A torrent that was added; its folder is not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The host's name for it.
+    pub id: TorrentId,
+    /// Its info-hash: that of a torrent file of the record.
+    pub info_hash: [u8; 20],
+    /// The pieces that are wanted, in the wire form of a bitfield; `None` for all.
+    pub wanted: Option<Vec<u8>>,
+    /// Pieces in their order.
+    pub sequential: bool,
+    /// To download rather than only to seed.
+    pub downloads: bool,
+    /// What is there is believed.
+    pub trusts: bool,
+    /// Trackers are announced to.
+    pub announces: bool,
+    /// Files are allocated when they are made.
+    pub preallocates: bool,
+}
+
+impl Call {
+    pub(super) fn encode(&self, pen: &mut Pen) {
+        match self {
+            Call::Accept(from, None) => {
+                pen.tag(1);
+                pen.addr(*from);
+            }
+            Call::Accept(from, Some(conn)) => {
+                pen.tag(2);
+                pen.addr(*from);
+                pen.conn(*conn);
+            }
+            Call::Timeout => pen.tag(3),
+            Call::Polled(None) => pen.tag(4),
+            Call::Polled(Some(mark)) => {
+                pen.tag(5);
+                pen.0.extend_from_slice(mark);
+            }
+            Call::Told(told) => told.encode(pen),
+        }
+    }
+
+    pub(super) fn decode(tag: u8, eye: &mut Eye<'_>) -> Result<Self, BadRecord> {
+        Ok(match tag {
+            1 => Call::Accept(eye.addr()?, None),
+            2 => Call::Accept(eye.addr()?, Some(eye.conn()?)),
+            3 => Call::Timeout,
+            4 => Call::Polled(None),
+            5 => Call::Polled(Some(eye.array()?)),
+            _ => Call::Told(Told::decode(tag, eye)?),
+        })
+    }
+}
+
+impl Told {
+    /// What an input says, with addresses as `blind` has them.
+    pub(super) fn of(input: &Input<'_>, blind: &mut Blind) -> Self {
+        match input {
+            Input::Connected { conn } => Told::Connected(*conn),
+            Input::Received { conn, data } => Told::Received(*conn, data.len()),
+            Input::Sent { conn } => Told::Sent(*conn),
+            Input::Returned { conn, .. } => Told::Returned(*conn),
+            Input::Ended { conn, reason } => Told::Ended(*conn, *reason),
+            Input::Closed { conn } => Told::Closed(*conn),
+            Input::Disk(done) => Told::of_disk(done),
+            Input::Hashed { op, digest, .. } => Told::Hashed(*op, *digest),
+            Input::Resolved { op, result } => {
+                let hide = |ips: &Vec<IpAddr>| ips.iter().map(|ip| blind.hide(*ip)).collect();
+                Told::Resolved(*op, result.as_ref().map(hide).map_err(|error| *error))
+            }
+            Input::Bound { addr } => Told::Bound(blind.hide_addr(*addr)),
+            Input::Command(command) => Told::Order(Order::of(command, blind)),
+        }
+    }
+
+    fn of_disk(done: &DiskDone) -> Self {
+        match done {
+            DiskDone::Opened { op, result } => Told::Opened(*op, result.clone()),
+            DiskDone::Read { op, result, .. } => Told::Disk(*op, Kind::Read, *result),
+            DiskDone::Written { op, result, .. } => Told::Disk(*op, Kind::Written, *result),
+            DiskDone::Synced { op, result } => Told::Disk(*op, Kind::Synced, *result),
+            DiskDone::Deleted { op, result } => Told::Disk(*op, Kind::Deleted, *result),
+            DiskDone::Closed { op } => Told::StorageClosed(*op),
+        }
+    }
+
+    fn encode(&self, pen: &mut Pen) {
+        let mut conn = |tag, conn| {
+            pen.tag(tag);
+            pen.conn(conn);
+        };
+        match self {
+            Told::Connected(id) => conn(10, *id),
+            Told::Received(id, len) => {
+                conn(11, *id);
+                pen.number(*len as u64);
+            }
+            Told::Sent(id) => conn(12, *id),
+            Told::Returned(id) => conn(13, *id),
+            Told::Ended(id, reason) => {
+                conn(14, *id);
+                pen.reason(*reason);
+            }
+            Told::Closed(id) => conn(15, *id),
+            Told::Bound(addr) => {
+                pen.tag(16);
+                pen.addr(*addr);
+            }
+            Told::Order(order) => {
+                pen.tag(17);
+                order.encode(pen);
+            }
+            done => done.encode_done(pen),
+        }
+    }
+
+    /// What an operation came to.
+    fn encode_done(&self, pen: &mut Pen) {
+        let mut op = |tag, op| {
+            pen.tag(tag);
+            pen.op(op);
+        };
+        match self {
+            Told::Opened(id, Ok(lengths)) => {
+                op(20, *id);
+                pen.number(lengths.len() as u64);
+                lengths.iter().for_each(|length| pen.maybe(*length));
+            }
+            Told::Opened(id, Err(error)) => {
+                op(21, *id);
+                pen.disk_error(*error);
+            }
+            Told::StorageClosed(id) => op(22, *id),
+            Told::Disk(id, kind, result) => {
+                op(23, *id);
+                pen.tag(*kind as u8);
+                pen.disk_result(*result);
+            }
+            Told::Hashed(id, digest) => {
+                op(24, *id);
+                pen.0.extend_from_slice(digest);
+            }
+            Told::Resolved(id, Ok(ips)) => {
+                op(25, *id);
+                pen.number(ips.len() as u64);
+                ips.iter().for_each(|ip| pen.ip(*ip));
+            }
+            Told::Resolved(id, Err(error)) => {
+                op(26, *id);
+                pen.io_error(*error);
+            }
+            _ => unreachable!("everything else is no operation"),
+        }
+    }
+
+    fn decode(tag: u8, eye: &mut Eye<'_>) -> Result<Self, BadRecord> {
+        Ok(match tag {
+            10 => Told::Connected(eye.conn()?),
+            11 => Told::Received(eye.conn()?, eye.small()?),
+            12 => Told::Sent(eye.conn()?),
+            13 => Told::Returned(eye.conn()?),
+            14 => Told::Ended(eye.conn()?, eye.reason()?),
+            15 => Told::Closed(eye.conn()?),
+            16 => Told::Bound(eye.addr()?),
+            17 => Told::Order(Order::decode(eye)?),
+            20 => {
+                let (op, count) = (eye.op()?, eye.number()?);
+                let lengths = (0..count).map(|_| eye.maybe());
+                Told::Opened(op, Ok(lengths.collect::<Result<_, _>>()?))
+            }
+            21 => Told::Opened(eye.op()?, Err(eye.disk_error()?)),
+            22 => Told::StorageClosed(eye.op()?),
+            23 => {
+                let (op, kind) = (eye.op()?, pick(&KINDS, eye.tag()?)?);
+                Told::Disk(op, kind, eye.disk_result()?)
+            }
+            24 => Told::Hashed(eye.op()?, eye.array()?),
+            25 => {
+                let (op, count) = (eye.op()?, eye.number()?);
+                let ips = (0..count).map(|_| eye.ip());
+                Told::Resolved(op, Ok(ips.collect::<Result<_, _>>()?))
+            }
+            26 => Told::Resolved(eye.op()?, Err(eye.io_error()?)),
+            _ => return Err(BadRecord::Value),
+        })
+    }
+}
+
+impl Order {
+    fn of(command: &Command, blind: &mut Blind) -> Self {
+        match command {
+            Command::Add(add) => Order::Add(Added {
+                id: add.id,
+                info_hash: add.torrent.hashes().v1.unwrap_or_default(),
+                wanted: add.wanted.as_ref().map(|wanted| {
+                    let mut bits = Vec::new();
+                    wanted.to_wire(&mut bits);
+                    bits
+                }),
+                sequential: add.sequential,
+                downloads: add.mode == Mode::Download,
+                trusts: add.check == Check::Trust,
+                announces: add.announce,
+                preallocates: add.preallocate,
+            }),
+            Command::AddPeer { torrent, addr } => Order::AddPeer(*torrent, blind.hide_addr(*addr)),
+            Command::Remove { torrent, data } => Order::Remove(*torrent, *data),
+            Command::Pause { torrent } => Order::Pause(*torrent),
+            Command::Resume { torrent } => Order::Resume(*torrent),
+            Command::Recheck { torrent } => Order::Recheck(*torrent),
+            Command::Reannounce { torrent } => Order::Reannounce(*torrent),
+            Command::SetPriority {
+                torrent,
+                file,
+                priority,
+            } => Order::SetPriority(*torrent, *file, *priority),
+            Command::SetLimits { down, up } => Order::SetLimits(*down, *up),
+            Command::ShutDown => Order::ShutDown,
+        }
+    }
+
+    fn encode(&self, pen: &mut Pen) {
+        let mut torrent = |tag, torrent: TorrentId| {
+            pen.tag(tag);
+            pen.number(torrent.0.into());
+        };
+        match self {
+            Order::Add(added) => {
+                torrent(1, added.id);
+                added.encode(pen);
+            }
+            Order::AddPeer(id, addr) => {
+                torrent(2, *id);
+                pen.addr(*addr);
+            }
+            Order::Remove(id, data) => torrent(3 + u8::from(*data == Data::Delete), *id),
+            Order::Pause(id) => torrent(5, *id),
+            Order::Resume(id) => torrent(6, *id),
+            Order::Recheck(id) => torrent(7, *id),
+            Order::Reannounce(id) => torrent(8, *id),
+            Order::SetPriority(id, file, priority) => {
+                torrent(9, *id);
+                pen.number(file.0.into());
+                let at = PRIORITIES.iter().position(|known| known == priority);
+                pen.tag(at.expect("every priority is in the list") as u8);
+            }
+            Order::SetLimits(down, up) => {
+                pen.tag(10);
+                for limit in [down, up] {
+                    pen.number(limit.map_or(0, NonZeroU64::get));
+                }
+            }
+            Order::ShutDown => pen.tag(11),
+        }
+    }
+
+    fn decode(eye: &mut Eye<'_>) -> Result<Self, BadRecord> {
+        let tag = eye.tag()?;
+        if tag == 10 {
+            let [down, up] = [eye.number()?, eye.number()?].map(NonZeroU64::new);
+            return Ok(Order::SetLimits(down, up));
+        }
+        if tag == 11 {
+            return Ok(Order::ShutDown);
+        }
+        let id = TorrentId(eye.small()?);
+        Ok(match tag {
+            1 => Order::Add(Added::decode(id, eye)?),
+            2 => Order::AddPeer(id, eye.addr()?),
+            3 => Order::Remove(id, Data::Keep),
+            4 => Order::Remove(id, Data::Delete),
+            5 => Order::Pause(id),
+            6 => Order::Resume(id),
+            7 => Order::Recheck(id),
+            8 => Order::Reannounce(id),
+            9 => {
+                let file = FileIndex(eye.small()?);
+                Order::SetPriority(id, file, pick(&PRIORITIES, eye.tag()?)?)
+            }
+            _ => return Err(BadRecord::Value),
+        })
+    }
+}
+
+impl Added {
+    fn encode(&self, pen: &mut Pen) {
+        pen.0.extend_from_slice(&self.info_hash);
+        let flags = [
+            self.sequential,
+            self.downloads,
+            self.trusts,
+            self.announces,
+            self.preallocates,
+            self.wanted.is_some(),
+        ];
+        flags.into_iter().for_each(|flag| pen.tag(flag.into()));
+        if let Some(wanted) = &self.wanted {
+            pen.bytes(wanted);
+        }
+    }
+
+    fn decode(id: TorrentId, eye: &mut Eye<'_>) -> Result<Self, BadRecord> {
+        let mut added = Added {
+            id,
+            info_hash: eye.array()?,
+            sequential: eye.flag()?,
+            downloads: eye.flag()?,
+            trusts: eye.flag()?,
+            announces: eye.flag()?,
+            preallocates: eye.flag()?,
+            wanted: None,
+        };
+        if eye.flag()? {
+            added.wanted = Some(eye.bytes()?.to_vec());
+        }
+        Ok(added)
+    }
+}
+
+fn pick<T: Copy>(list: &[T], at: u8) -> Result<T, BadRecord> {
+    list.get(usize::from(at)).copied().ok_or(BadRecord::Value)
+}
