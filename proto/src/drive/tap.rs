@@ -97,11 +97,10 @@ impl<M: Machine> Machine for Tap<M> {
 
 /// Eight bytes that stand for an output.
 pub(super) fn fingerprint(output: &Output) -> [u8; 8] {
-    let mut trace = Trace::default();
+    let mut trace = Trace::new();
     trace.output(output);
-    trace.flush();
-    let digest: [u8; 20] = trace.hash.finalize().into();
-    *digest.first_chunk().expect("8 of 20 bytes")
+    trace.hash.write(&trace.pending);
+    (trace.hash.finish_128() as u64).to_be_bytes()
 }
 
 fn encode_id(id: Id) -> u64 {
