@@ -135,6 +135,13 @@ pub(crate) struct DownloadArgs {
     /// Give up (exit code 4) after this long without a byte, such as 90s or 5m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) stop_timeout: Option<Duration>,
+    /// Write down what the engine is told and does, without data and addresses, so that the run can
+    /// be played again: `ripcurrent sim replay FILE`.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) record: Option<PathBuf>,
+    /// Leave the addresses of others in the record.
+    #[arg(long, requires = "record")]
+    pub(crate) record_addresses: bool,
 }
 
 /// See [`Command::Seed`].

@@ -211,6 +211,7 @@ fn job(torrent: &Arc<Torrent>, root: PathBuf, mode: Mode, check: Check) -> Job {
         peers: Vec::new(),
         leave_when_complete: false,
         stop_timeout: None,
+        record: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::load;
 use crate::news::News;
 use crate::ranges;
+use crate::record::Recording;
 use crate::say::{self, Level};
 use crate::session::{self, Ended, Figures, Job, Net, Why};
 use crate::stop::Stop;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
     let torrent = Arc::new(load::transferable(&args.torrent)?);
     let wanted = wanted(&args, &torrent)?;
     must_be_folder(&args.output)?;
+    let recording = recording(&args)?;
     let net = Net::new(&args.net, args.down_limit)?;
     let stop = Stop::on_signals()?;
     net.introduce(&torrent, level);
@@ -40,6 +42,7 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
         peers: args.net.peers,
         leave_when_complete: args.no_seed,
         stop_timeout: args.stop_timeout,
+        record: recording,
     };
     let mut news = News::new(level, torrent.name(), Mode::Download);
     let ended = session::run(job, net, level, &stop, |event, figures| {
@@ -56,6 +59,17 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
         }
     })?;
     conclude(ended, torrent.name(), level)
+}
+
+fn recording(args: &DownloadArgs) -> Result<Option<Recording>, Failure> {
+    let Some(path) = args.record.clone() else {
+        return Ok(None);
+    };
+    Ok(Some(Recording {
+        path,
+        torrent_file: load::bytes(&args.torrent)?,
+        addresses: args.record_addresses,
+    }))
 }
 
 /// What is not there yet is made; what is there must be able to hold the data.

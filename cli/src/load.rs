@@ -9,8 +9,17 @@ use ripcurrent_proto::meta::{MAX_TORRENT_LEN, Torrent};
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
 
-/// Reads the torrent file at `path`, at most as many bytes of it as a torrent may have.
+/// Reads the torrent file at `path`.
 pub(crate) fn torrent(path: &Path) -> Result<Torrent, Failure> {
+    Torrent::parse(bytes(path)?.into()).map_err(|error| {
+        let what = format!("{} is not a torrent that can be used", Escaped::path(path));
+        let failure = Failure::new(Exit::BadTorrent, what).because(error);
+        failure.remedy("Get the file again; a web page saved under its name is a common cause.")
+    })
+}
+
+/// The bytes of the torrent file at `path`: at most as many as a torrent may have, and one.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(path)?;
@@ -18,17 +27,12 @@ pub(crate) fn torrent(path: &Path) -> Result<Torrent, Failure> {
             .read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().map_err(|error| {
+    read().map_err(|error| {
         let what = format!("cannot read {}", Escaped::path(path));
         let remedy = remedy_for(path, error.kind());
         Failure::new(Exit::BadTorrent, what)
             .because(error)
             .remedy(remedy)
-    })?;
-    Torrent::parse(bytes.into()).map_err(|error| {
-        let what = format!("{} is not a torrent that can be used", Escaped::path(path));
-        let failure = Failure::new(Exit::BadTorrent, what).because(error);
-        failure.remedy("Get the file again; a web page saved under its name is a common cause.")
     })
 }
 

@@ -16,6 +16,7 @@ mod memory;
 mod news;
 mod progress;
 mod ranges;
+mod record;
 mod say;
 mod seed;
 mod session;

@@ -41,6 +41,7 @@ pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
         peers: args.net.peers,
         leave_when_complete: false,
         stop_timeout: None,
+        record: None,
     };
     let mut news = News::new(level, torrent.name(), Mode::Seed);
     let ended = session::run(job, net, level, &stop, |event, figures| {

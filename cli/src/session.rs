@@ -16,6 +16,7 @@ use ripcurrent_proto::api::{
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::time::Instant;
+use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_runtime_uring::{Control, Host, HostError, Listen, Options};
@@ -27,6 +28,7 @@ use crate::exit::{Exit, Failure};
 use crate::listen;
 use crate::memory::Memory;
 use crate::progress::{Progress, Status};
+use crate::record::{Driven, Recording};
 use crate::say::{self, Level};
 use crate::stop::Stop;
 
@@ -57,6 +59,8 @@ pub(crate) struct Job {
     pub(crate) leave_when_complete: bool,
     /// Leave after this long without a byte while something is missing.
     pub(crate) stop_timeout: Option<Duration>,
+    /// Write down what happens.
+    pub(crate) record: Option<Recording>,
 }
 
 /// How to meet others.
@@ -156,7 +160,7 @@ impl Net {
 /// Works until the job is done, `stop` is asked, or nothing more can be done. `tell` hears of
 /// everything that happens, before the session acts on it.
 pub(crate) fn run(
-    job: Job,
+    mut job: Job,
     net: Net,
     level: Level,
     stop: &Stop,
@@ -172,11 +176,15 @@ pub(crate) fn run(
     };
     let host = Host::new(options).map_err(refused_by_host)?;
     let begun = host.now();
-    let mut engine = Engine::new(config, chance::seed()?, begun)
+    let seed = chance::seed()?;
+    let engine = Engine::new(config.clone(), seed, begun)
         .map_err(|error| Failure::new(Exit::Usage, "the settings cannot work").because(error))?;
+    let beginning = (&config, seed, begun);
+    let mut engine = Driven::new(engine, beginning, &job.torrent, job.record.take())?;
     let mut session = Session::new(job, level, stop.clone(), begun, tell)?;
     host.run(&mut engine, |engine, now| session.look(engine, now))
         .map_err(refused_by_host)?;
+    engine.finish()?;
     Ok(session.ended())
 }
 
@@ -247,13 +255,13 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
     }
 
     /// A look at the engine before each of its turns.
-    fn look(&mut self, engine: &mut Engine, now: Instant) -> Control {
+    fn look(&mut self, engine: &mut Driven, now: Instant) -> Control {
         self.now = now;
         if !self.added {
             self.added = true;
             self.begin(engine);
         }
-        while let Some(event) = engine.poll_event() {
+        while let Some(event) = engine.engine().poll_event() {
             self.measure(engine);
             self.take(&event);
         }
@@ -276,7 +284,7 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
         Control::Wait(Some(self.next_show))
     }
 
-    fn begin(&mut self, engine: &mut Engine) {
+    fn begin(&mut self, engine: &mut Driven) {
         let add = Add {
             id: TORRENT,
             torrent: Arc::clone(&self.job.torrent),
@@ -301,8 +309,8 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
     }
 
     /// Keeps the figures; the last ones stay when the torrent is gone.
-    fn measure(&mut self, engine: &mut Engine) {
-        let Some(stats) = engine.stats(self.now, TORRENT) else {
+    fn measure(&mut self, engine: &mut Driven) {
+        let Some(stats) = engine.engine().stats(self.now, TORRENT) else {
             return;
         };
         if self.leaving.is_none() {
