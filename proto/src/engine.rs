@@ -89,6 +89,18 @@ impl Engine {
         self.torrents.get(&torrent).map(Torrent::pieces_had)
     }
 
+    /// How many peers of a torrent are unchoked.
+    #[must_use]
+    pub fn unchoked(&self, torrent: TorrentId) -> usize {
+        self.torrents.get(&torrent).map_or(0, Torrent::unchoked)
+    }
+
+    /// The settings it was made with, and the limits that were set since.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     /// Our peer id (BEP 20).
     #[must_use]
     pub fn peer_id(&self) -> [u8; 20] {

@@ -208,6 +208,11 @@ impl Torrent {
         self.info_hash
     }
 
+    /// How many peers are unchoked.
+    pub(crate) fn unchoked(&self) -> usize {
+        self.sessions().filter(|peer| !peer.choked).count()
+    }
+
     /// Whether peers are spoken to.
     fn is_live(&self) -> bool {
         !self.paused && matches!(self.phase, Phase::Downloading | Phase::Seeding)

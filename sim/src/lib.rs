@@ -16,7 +16,8 @@
 //!
 //! - [`scenario`]: what is to happen, as a file; [`run`]: a scenario and a seed become a world and
 //!   go on to their end; [`report`]: what became of it, beside the [`bound`] of what is possible;
-//!   [`meter`]: what its hosts took in; [`referee`]: which rules they broke.
+//!   [`meter`]: what its hosts took in; [`referee`]: which rules they broke; [`invariants`]: what did
+//!   not hold.
 //! - The world, shared by every backend: [`shaper`] (bandwidth and the bounds of buffers), [`disk`],
 //!   [`names`], the [`content`], the [`tracker`] and how it fails, and [`adversary`]: peers that
 //!   misbehave.
@@ -29,6 +30,7 @@ mod cast;
 pub mod content;
 pub mod direct;
 pub mod disk;
+pub mod invariants;
 pub mod meter;
 pub mod names;
 pub mod network;

@@ -131,7 +131,20 @@ struct Link {
     conn: ConnId,
     far: SocketAddr,
     is_dialled: bool,
+    /// Our client wants it closed.
+    is_closing: bool,
     talk: Talk,
+}
+
+/// How many connections our client has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// Of every kind, until they are closed.
+    pub all: usize,
+    /// Past both handshakes.
+    pub peers: usize,
+    /// Dialled and not past both handshakes. That of a tracker counts until our client asks.
+    pub half_open: usize,
 }
 
 /// What a connection is for.
@@ -233,6 +246,20 @@ impl<M: Machine> Refereed<M> {
         all
     }
 
+    /// How many connections our client has.
+    pub fn links(&self) -> Links {
+        let mut links = Links::default();
+        for link in self.links.iter().flatten() {
+            links.all += 1;
+            let is_open = matches!(&link.talk, Talk::Peer(talk) if talk.is_open());
+            let is_inquiry = matches!(link.talk, Talk::Tracker(_));
+            links.peers += usize::from(is_open && !link.is_closing);
+            let is_half = link.is_dialled && !is_open && !is_inquiry && !link.is_closing;
+            links.half_open += usize::from(is_half);
+        }
+        links
+    }
+
     fn called(&mut self, now: Instant) {
         if now > self.clock.now {
             self.clock.before = self.clock.now;
@@ -253,6 +280,7 @@ impl<M: Machine> Refereed<M> {
             conn,
             far,
             is_dialled,
+            is_closing: false,
             talk,
         }));
     }
@@ -312,6 +340,7 @@ impl<M: Machine> Refereed<M> {
                 let clock = self.clock;
                 if let Some(link) = find(&mut self.links, *conn) {
                     link.check_silence(clock, &mut self.violations);
+                    link.is_closing = true;
                 }
             }
             _ => {}

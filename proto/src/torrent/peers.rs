@@ -264,8 +264,7 @@ impl Torrent {
         peer: &mut Peer<Writer>,
         shared: &mut Shared,
     ) {
-        let unchoked = self.sessions().filter(|other| !other.choked).count();
-        if peer.choked && self.is_live() && self.choker.vacancy(unchoked) {
+        if peer.choked && self.is_live() && self.choker.vacancy(self.unchoked()) {
             self.unchoke(now, conn, peer, shared);
         }
     }

@@ -108,10 +108,12 @@ impl Holdings {
             },
             Input::Hashed { digest, .. } => self.hashed(now, digest),
             Input::Command(Command::Recheck { .. }) => self.doubted = self.held.clone(),
-            Input::Command(Command::Add(add)) if add.check == Check::Trust => {
-                (0..self.rules.torrent().layout().pieces()).for_each(|piece| {
-                    self.gained(now, piece);
-                });
+            // What is there is looked at from the beginning, or believed.
+            Input::Command(Command::Add(add)) => {
+                self.held = Bitfield::new(self.held.len());
+                if add.check == Check::Trust {
+                    (0..self.held.len() as u32).for_each(|piece| self.gained(now, piece));
+                }
             }
             _ => {}
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ripcurrent_proto::api::{
-    Disk, DiskDone, Input, IoError, IoErrorKind, Net, Output, Transmission,
+    Add, Command, Disk, DiskDone, Input, IoError, IoErrorKind, Net, Output, Transmission,
 };
 use ripcurrent_proto::base::id::{ConnId, Id, OpId, TorrentId};
 use ripcurrent_proto::base::slab::Slab;
@@ -217,6 +217,21 @@ impl Scene {
         }));
         let slab = Slab::new(1);
         self.input(Input::Disk(DiskDone::Written { op, slab, result }));
+    }
+
+    /// Our client reads a piece that may be there.
+    fn find(&mut self, piece: u32) {
+        let layout = self.torrent.layout();
+        let spans = layout.spans(layout.whole(PieceIndex(piece)));
+        let (op, storage) = (self.op(), TorrentId(0));
+        self.output(Output::Disk(Disk::Read {
+            op,
+            storage,
+            slab: Slab::new(1),
+            spans,
+        }));
+        let (slab, result) = (Slab::new(1), Ok(()));
+        self.input(Input::Disk(DiskDone::Read { op, slab, result }));
     }
 
     /// A piece comes to be held.

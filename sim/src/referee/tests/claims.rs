@@ -37,20 +37,7 @@ fn a_piece_is_claimed_once_it_is_written() {
 #[test]
 fn a_piece_that_was_found_counts_too() {
     let mut scene = Scene::silent(false);
-    for piece in [2, 3] {
-        let layout = scene.torrent.layout();
-        let spans = layout.spans(layout.whole(PieceIndex(piece)));
-        let (op, storage) = (scene.op(), TorrentId(0));
-        let slab = || Slab::new(1);
-        scene.output(Output::Disk(Disk::Read {
-            op,
-            storage,
-            slab: slab(),
-            spans,
-        }));
-        let (slab, result) = (slab(), Ok(()));
-        scene.input(Input::Disk(DiskDone::Read { op, slab, result }));
-    }
+    [2, 3].into_iter().for_each(|piece| scene.find(piece));
     scene.hash(2);
     scene.hash_as([0xee; 20]);
     scene.say(&scene.handshake(MODERN));
@@ -104,4 +91,30 @@ fn a_piece_is_told_soon() {
     scene.assert_fair();
     scene.say(KEEP_ALIVE);
     scene.assert_broken(Rule::UntoldPiece);
+}
+
+/// Whoever looks again, or is given the torrent anew, has what it finds then.
+#[test]
+fn what_was_had_is_looked_at_again() {
+    let again = |scene: &Scene| {
+        let torrent = TorrentId(0);
+        let add = Add::new(torrent, Arc::clone(&scene.torrent), "data");
+        [Command::Recheck { torrent }, Command::Add(add)]
+    };
+    for at in 0..2 {
+        let mut scene = Scene::silent(false);
+        (0..PIECES).for_each(|piece| scene.hold(piece));
+        let [recheck, add] = again(&scene);
+        scene.input(Input::Command(if at == 0 { recheck } else { add }));
+        (0..PIECES).for_each(|piece| scene.find(piece));
+        [0, 1, 4].into_iter().for_each(|piece| scene.hash(piece));
+        scene.say(&scene.handshake(MODERN));
+        scene.read(&scene.handshake(MODERN));
+        scene.say(&bitfield(&[0b1100_1000]));
+        scene.read(&[HAVE_ALL, UNCHOKE].concat());
+        scene.say(&[INTERESTED, &request(2, 0)].concat());
+        scene.assert_fair();
+        scene.say(&have(3));
+        scene.assert_broken(Rule::FalseHave);
+    }
 }
