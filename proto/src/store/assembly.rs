@@ -154,13 +154,6 @@ impl Assembly {
         self.open.remove(&piece).map(|filling| filling.slab)
     }
 
-    /// Closes all pieces.
-    pub fn close_all(&mut self) -> impl Iterator<Item = Slab> {
-        core::mem::take(&mut self.open)
-            .into_values()
-            .map(|filling| filling.slab)
-    }
-
     /// The opening and the block that `writer` may write.
     fn find(&mut self, writer: &Writer) -> Option<(&mut Filling, usize)> {
         let filling = self.open.get_mut(&writer.block.piece)?;

@@ -139,7 +139,7 @@ impl Torrent {
     }
 
     /// Without peers there is nobody to finish open pieces: their memory goes back.
-    fn let_go_of_peers(&mut self, now: Instant, shared: &mut Shared) {
+    pub(super) fn let_go_of_peers(&mut self, now: Instant, shared: &mut Shared) {
         self.drop_all_peers(now, shared);
         self.hungry.clear();
         let open: Vec<PieceIndex> = self.picker.open_pieces().collect();

@@ -4,7 +4,6 @@
 use super::Torrent;
 use super::shared::{Op, Shared};
 use crate::api::{Data, Disk, Output, Phase};
-use crate::base::slab::Purpose;
 use crate::base::time::Instant;
 
 impl Torrent {
@@ -20,11 +19,7 @@ impl Torrent {
 
     /// Lets go of all peers, trackers and memory; operations in flight still end.
     pub(super) fn stand_still(&mut self, now: Instant, shared: &mut Shared) {
-        self.drop_all_peers(now, shared);
-        self.hungry.clear();
-        self.assembly
-            .close_all()
-            .for_each(|slab| shared.pool.give(slab, Purpose::Download));
+        self.let_go_of_peers(now, shared);
         // Whoever waited behind this torrent need not any more.
         shared.freed = true;
         if let Some(announcer) = &mut self.announcer {

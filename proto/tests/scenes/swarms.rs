@@ -208,6 +208,24 @@ fn a_full_disk_is_told_and_survived() {
     assert_eq!(world.hosts[1].disk.writes, 5);
 }
 
+/// Once a full disk has space again and is looked at, everything is fetched that is missing: the
+/// pieces too that were half there when it was full.
+#[test]
+fn a_disk_with_space_again_is_filled() {
+    let (mut world, content) = swarm(6, &[1_000_000], 32 * 1024, 1, &Config::default());
+    world.hosts[1].disk.writes_left = Some(5);
+    let failed = |event: &Event| matches!(event, Event::DiskFailed { .. });
+    world.run_until(LONG, |world| world.hosts[1].events.iter().any(failed));
+    world.run_for(Duration::from_secs(5));
+    world.hosts[1].disk.writes_left = None;
+    let torrent = TORRENT;
+    world.command(1, Command::Recheck { torrent });
+    world.introduce(1, 0);
+    world.run_until(LONG, |world| completed(world, 1));
+    let (torrent, _) = self::torrent(32 * 1024, &[1_000_000]);
+    assert_eq!(world.hosts[1].disk.content(&torrent), content);
+}
+
 /// A seed whose disk does not give what it promised loses its peers' trust, not its life.
 #[test]
 fn a_seed_that_cannot_read_rejects() {
