@@ -128,6 +128,10 @@ impl Carrier for Network {
         }
     }
 
+    fn wake(&mut self, addr: IpAddr) {
+        self.world.poke(addr);
+    }
+
     fn step(&mut self) -> Result<(), NetworkError> {
         let end = self.now() + TICK;
         self.settle();

@@ -152,6 +152,8 @@ pub(crate) trait Carrier {
     /// Ends a connection at both ends at once. What was not read and not sent is lost.
     fn sever(&mut self, connection: Ends, kind: IoErrorKind);
     fn stop(&mut self, addr: IpAddr, how: Stop);
+    /// Gives the host a turn, if a machine runs there.
+    fn wake(&mut self, addr: IpAddr);
     fn step(&mut self) -> Result<(), NetworkError>;
 }
 
@@ -236,13 +238,10 @@ impl Network {
         self.block(other, one, Cause::Hold);
     }
 
-    /// Ends what [`hold`](Network::hold) or [`mute`](Network::mute) began, in both directions: what
-    /// was kept back arrives at once, in order.
+    /// Ends what [`hold`](Network::hold) began: what was kept back arrives at once, in order.
     pub fn release(&mut self, one: IpAddr, other: IpAddr) {
-        for cause in [Cause::Hold, Cause::Mute] {
-            self.unblock(one, other, cause);
-            self.unblock(other, one, cause);
-        }
+        self.unblock(one, other, Cause::Hold);
+        self.unblock(other, one, Cause::Hold);
     }
 
     /// Keeps back what one host sends to another, and nothing of what it receives: half-open
@@ -250,6 +249,11 @@ impl Network {
     /// window is full; and no call gets through, in either direction, because no answer would.
     pub fn mute(&mut self, from: IpAddr, to: IpAddr) {
         self.block(from, to, Cause::Mute);
+    }
+
+    /// Ends what [`mute`](Network::mute) began: what was kept back arrives at once, in order.
+    pub fn unmute(&mut self, from: IpAddr, to: IpAddr) {
+        self.unblock(from, to, Cause::Mute);
     }
 
     /// Breaks every connection between two hosts: both ends find a reset.
@@ -292,6 +296,12 @@ impl Network {
             Carriers::Turmoil(network) => network.start(addr, machine, watch),
             Carriers::Direct(network) => network.start(addr, machine, watch),
         }
+    }
+
+    /// Gives the machine of a host a turn in the next step: something was said to it from outside
+    /// the network. Does nothing where none runs.
+    pub fn wake(&mut self, addr: IpAddr) {
+        self.carrier().wake(addr);
     }
 
     /// The virtual time.

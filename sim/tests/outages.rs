@@ -380,7 +380,7 @@ fn a_mute_host_still_hears() {
             talker.log.iter().filter(heard).count()
         });
         assert!((985..=1_000).contains(&words), "{backend}: {words} words");
-        scene.network.release(addr(2), addr(1));
+        scene.network.unmute(addr(1), addr(2));
         scene.run(TICK);
         let heard = scene.get(2, Talker::heard);
         assert!(heard > 1_080, "{backend}: {heard} words");
@@ -399,8 +399,9 @@ fn calls_need_both_ways() {
         scene.run(Duration::from_secs(10));
         for number in [3, 4] {
             assert_eq!(scene.get(number, |talker| talker.log.len()), 1, "{backend}");
-            scene.network.release(addr(1), addr(number));
         }
+        scene.network.unmute(addr(3), addr(1));
+        scene.network.unmute(addr(1), addr(4));
         scene.run(Duration::from_secs(1));
         for number in [3, 4] {
             assert_eq!(scene.get(number, |talker| talker.count(What::Connected)), 1);
@@ -584,7 +585,7 @@ fn outages_are_deterministic() {
         scene.network.mute(addr(1), addr(3));
         scene.run(Duration::from_secs(1));
         scene.network.partition(addr(2), addr(3));
-        scene.network.release(addr(1), addr(3));
+        scene.network.unmute(addr(1), addr(3));
         scene.run(Duration::from_secs(1));
         scene.network.stop(addr(1), Stop::PowerCut);
         scene.network.heal(addr(2), addr(3));

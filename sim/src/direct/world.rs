@@ -162,6 +162,14 @@ impl World {
         self.order.shuffle(self.awake.make_contiguous());
     }
 
+    /// Something was said to a host's machine from outside the network.
+    pub(super) fn poke(&mut self, addr: IpAddr) {
+        let host = self.addrs[&addr];
+        if self.hosts[host].power == Power::On {
+            self.wake(host);
+        }
+    }
+
     /// A host that has something to do.
     pub(super) fn next_awake(&mut self) -> Option<HostId> {
         self.awake.pop_front()

@@ -41,6 +41,8 @@ pub(super) async fn live(site: Rc<Site>) -> Result<(), Box<dyn Error>> {
                     let hands = Turmoil::start(&site, dark.light_up()).await?;
                     running = Some((process, hands));
                 }
+                // Whoever waited waits no more.
+                Order::Wake => {}
                 Order::Stop(how) => {
                     if let Some((process, hands)) = running.take() {
                         drop(process);

@@ -140,6 +140,10 @@ impl Carrier for Network {
         self.sites[&addr].seat.stop(how);
     }
 
+    fn wake(&mut self, addr: IpAddr) {
+        self.sites[&addr].seat.wake();
+    }
+
     fn step(&mut self) -> Result<(), NetworkError> {
         let now = self.now();
         let latencies = &self.latencies;

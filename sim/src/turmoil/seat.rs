@@ -17,6 +17,8 @@ pub(super) type Process = Box<dyn FnMut(&mut Turmoil) -> Turn>;
 pub(super) enum Order {
     Start(Process),
     Stop(Stop),
+    /// Take a turn.
+    Wake,
 }
 
 /// The orders to one host.
@@ -43,6 +45,13 @@ impl Seat {
     pub(super) fn stop(&self, how: Stop) {
         if self.is_taken.replace(false) {
             self.order(Order::Stop(how));
+        }
+    }
+
+    /// Gives the process a turn, if there is one.
+    pub(super) fn wake(&self) {
+        if self.is_taken.get() {
+            self.order(Order::Wake);
         }
     }
 
