@@ -11,6 +11,7 @@
 //! asserts this in debug.
 
 pub(crate) mod known;
+mod share;
 pub(crate) mod tags;
 
 use std::borrow::Cow;
@@ -93,19 +94,21 @@ pub enum ContentError {
 }
 
 impl Content {
-    /// Makes up the data of `plan` and its torrent, which names `tracker` (a URL).
+    /// Makes up the data of `plan` and its torrent, which names `trackers` (URLs), each in a tier of
+    /// its own.
     ///
     /// # Errors
     /// If the plan makes no torrent.
     pub fn new(
         plan: &TorrentPlan,
         form: Form,
-        tracker: &str,
+        trackers: &[&str],
         rng: &Rng,
     ) -> Result<Self, ContentError> {
         let piece_length = u32::try_from(plan.piece_length.0).ok();
         let mut creation = Creation::new(NAME, files(plan), piece_length)?;
-        creation.set_trackers(&[vec![tracker.to_owned()]])?;
+        let tiers: Vec<_> = trackers.iter().map(|url| vec![(*url).to_owned()]).collect();
+        creation.set_trackers(&tiers)?;
         creation.set_private(plan.private);
         let mut rng = rng.clone();
         match form {
@@ -160,6 +163,7 @@ impl Content {
     }
 
     /// Whether a disk holds everything below `root`, byte for byte.
+    #[must_use]
     pub fn is_whole(&self, files: &Files, root: &str) -> bool {
         self.is_there(files, root, Layer::Written)
     }
@@ -257,7 +261,7 @@ fn files(plan: &TorrentPlan) -> create::Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{ContentForm, Size};
+    use crate::scenario::{ContentForm, Share, Size};
 
     const FORMS: [Form; 2] = [Form::Bytes, Form::Compact];
 
@@ -269,7 +273,8 @@ mod tests {
             content: ContentForm::Bytes,
         };
         let rng = Rng::from_seed([seed; 32]);
-        Content::new(&plan, form, "http://tracker.test:80/announce", &rng).unwrap()
+        let trackers = ["http://tracker.test:80/announce"];
+        Content::new(&plan, form, &trackers, &rng).unwrap()
     }
 
     /// What is put on a disk is whole until a byte of it changes or a file goes missing.
@@ -287,6 +292,29 @@ mod tests {
             bytes[39_999] ^= 1;
             files.put("data/swarm/4.bin", bytes).unwrap();
             assert!(!content.is_whole(&files, "data"), "{form:?}");
+        }
+    }
+
+    /// A share of the pieces is there and right, and no more.
+    #[test]
+    fn a_share_of_the_pieces_can_be_there() {
+        for form in FORMS {
+            let content = content(1, form);
+            let files = content.blank_disk();
+            let mut rng = Rng::from_seed([4; 32]);
+            content.put_share(&files, "data", Share(600), &mut rng);
+            let mut row = Vec::new();
+            for entry in content.layout().files() {
+                let file = files.read(&path_of("data", entry)).unwrap_or_default();
+                row.extend_from_slice(&file);
+                row.resize((entry.offset + entry.len) as usize, 0);
+            }
+            let pieces = row.chunks(content.layout().piece_length() as usize);
+            let right = pieces.zip(0..).filter(|(bytes, piece)| {
+                let piece = content.layout().piece(*piece).unwrap();
+                content.torrent.piece_hash_v1(piece) == Some(Sha1::digest(bytes).into())
+            });
+            assert_eq!(right.count(), 3, "of five pieces, {form:?}");
         }
     }
 

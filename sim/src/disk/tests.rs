@@ -40,7 +40,7 @@ fn scene_with(form: Form, access: Access) -> Scene {
         content: ContentForm::Auto,
     };
     let rng = Rng::from_seed([9; 32]);
-    let content = Content::new(&plan, form, "http://tracker.test/announce", &rng).unwrap();
+    let content = Content::new(&plan, form, &["http://tracker.test/announce"], &rng).unwrap();
     let files = content.blank_disk();
     let mut scene = Scene {
         disk: Disk::new(files.clone()),

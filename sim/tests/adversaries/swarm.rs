@@ -71,7 +71,7 @@ impl Swarm {
             content: ContentForm::Auto,
         };
         let url = "http://tracker.test:80/announce";
-        let content = Content::new(&plan, form, url, &rng.fork("content")).expect("a torrent");
+        let content = Content::new(&plan, form, &[url], &rng.fork("content")).expect("a torrent");
         let tracker_addr = Ipv4Addr::new(10, 0, 0, 1).into();
         let mut names = Names::default();
         names.add("tracker.test", tracker_addr);
