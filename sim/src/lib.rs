@@ -30,6 +30,7 @@ mod cast;
 pub mod content;
 pub mod direct;
 pub mod disk;
+pub mod draw;
 pub mod invariants;
 pub mod meter;
 pub mod names;

@@ -2,6 +2,7 @@
 //!
 //! [`Report`] says what became of every host; [`timeline`] how the swarm came there.
 
+mod shortfall;
 pub mod timeline;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::quantity::Size;
 use crate::referee::Violation;
 use crate::scenario::Role;
 
+pub use shortfall::Shortfall;
 pub use timeline::{Availability, GroupSample, Mark, Sample, Timeline};
 
 /// SHA-1 over every input and output of every host, in host order, and over the outcome.
@@ -34,6 +36,8 @@ pub struct Report {
     pub bound: Bound,
     /// Rules of the standards that clients broke, each behind its host's name.
     pub violations: Vec<(String, Violation)>,
+    /// What should have held at the end and did not.
+    pub shortfalls: Vec<Shortfall>,
     /// How the swarm came there.
     pub timeline: Timeline,
     /// Stands for everything that happened.
@@ -60,6 +64,10 @@ pub struct HostReport {
     /// When it had everything, verified and durable; `None` for seeds, which always had, and for
     /// leechers that did not get there.
     pub completed: Option<Instant>,
+    /// When it had left for good.
+    pub left: Option<Instant>,
+    /// How often its process was started.
+    pub starts: u32,
     /// Whether the files on its disk are what the torrent says, compared byte by byte.
     pub whole: bool,
     /// Bytes of blocks received.
@@ -73,12 +81,10 @@ pub struct HostReport {
 }
 
 impl Report {
-    /// Whether every leecher got everything, no disk holds anything else, and nobody broke a rule.
+    /// Whether everything held that must hold at the end, and nobody broke a rule.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        let fine =
-            |host: &HostReport| host.whole && (host.role == Role::Seed || host.completed.is_some());
-        self.hosts.iter().all(fine) && self.violations.is_empty()
+        self.shortfalls.is_empty() && self.violations.is_empty()
     }
 
     /// The longest that a leecher waited for everything, from its arrival, if all of them have it.
@@ -165,6 +171,7 @@ impl fmt::Display for HostReport {
         write!(f, "down {down:>10}  up {up:>10}  ")?;
         match (self.role, self.completed) {
             (Role::Seed, _) => f.write_str("seed")?,
+            (Role::Adversary, _) => f.write_str("adversary")?,
             (Role::Leecher | Role::FreeRider, Some(at)) => {
                 let time = at.since(Instant::ZERO).as_secs_f64();
                 write!(f, "complete at {time:.2} s")?;

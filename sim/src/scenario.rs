@@ -9,11 +9,12 @@
 //!
 //! [[tracker]]                  # none written: one that behaves, with these settings
 //! interval_s = 60              # how often peers announce themselves
-//! behaviour = "ok"             # down, silent, slow, lying, refusing, garbage
+//! behaviour = "ok"             # or any other [`Behaviour`](crate::tracker::Behaviour)
 //!
 //! [[group]]
 //! name = "leecher"             # its hosts are leecher-1, leecher-2, ...
 //! role = "leecher"             # has nothing; a seed has everything; a free-rider serves nobody
+//! adversary = "poisoner"       # of which [`Kind`](crate::adversary::Kind), where the role is adversary
 //! count = 3
 //! up = "512 KiB/s"             # what its line can send
 //! down = "2 MiB/s"
@@ -33,9 +34,9 @@
 //! [end]
 //! within_s = 600               # virtual seconds after which the run has failed
 //! complete = ["leecher"]       # whose hosts must all get everything; not there: all leechers
-//! last_over_bound = 1.1        # the most that the last may take, in times of the fluid bound
-//! mean_over_bound = 1.1        # the most that they may take in the mean
-//! free_riders_over_mean = 1.5  # the least that free riders must take, in times of that mean
+//! longest_over_bound = 1.1     # the longest that one may wait, in times of the fluid bound
+//! mean_over_bound = 1.1        # the longest that they may wait in the mean
+//! free_riders_over_mean = 1.5  # the least that free riders must wait, in times of that mean
 //! copies = 1                   # the least number of copies of each piece at the end
 //! ```
 //!
@@ -61,7 +62,7 @@ pub use error::{Key, ScenarioError};
 pub use fault::{DiskErrors, DiskOperation, Fault, FaultKind, RatesPlan, TrackerFault};
 pub use group::{Arrival, ClientPlan, Group, OnFinish, Role};
 pub use torrent::{ContentForm, TorrentPlan};
-pub use tracker::{TrackerBehaviour, TrackerPlan};
+pub use tracker::TrackerPlan;
 
 use error::bounded;
 

@@ -6,7 +6,7 @@ use ripcurrent_sim::run::run;
 use ripcurrent_sim::scenario::{Role, Scenario};
 
 const THREE: &str = include_str!("../scenarios/flash-crowd-3.toml");
-const TEN: &str = include_str!("../scenarios/flash-crowd-10.toml");
+const TEN: &str = include_str!("../scenarios/two-classes.toml");
 
 fn play(text: &str, seed: u64, backend: Backend) -> (Scenario, Report) {
     let scenario = Scenario::parse(text).expect("a good scenario");

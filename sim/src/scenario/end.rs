@@ -15,13 +15,13 @@ pub struct End {
     /// The groups whose hosts must all get everything; all leechers if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<Vec<String>>,
-    /// The most that the last of them may take, in times of the fluid bound.
+    /// The longest that any of them may wait from its arrival on, in times of the fluid bound.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_over_bound: Option<Share>,
-    /// The most that they may take in the mean, in times of the fluid bound.
+    pub longest_over_bound: Option<Share>,
+    /// The longest that they may wait in the mean, in times of the fluid bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_over_bound: Option<Share>,
-    /// The least that every free rider must take, in times of the mean of those that must get
+    /// The least that every free rider must wait, in times of the mean of those that must get
     /// everything. The run goes on until it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_riders_over_mean: Option<Share>,
@@ -34,7 +34,7 @@ impl End {
     pub(super) fn check(&self, free_riders: usize) -> Result<(), ScenarioError> {
         bounded(Key::general("end.within_s"), self.within_s, 1, YEAR_S)?;
         let shares = [
-            ("end.last_over_bound", self.last_over_bound),
+            ("end.longest_over_bound", self.longest_over_bound),
             ("end.mean_over_bound", self.mean_over_bound),
             ("end.free_riders_over_mean", self.free_riders_over_mean),
         ];

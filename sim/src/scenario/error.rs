@@ -43,7 +43,7 @@ pub enum ScenarioError {
         /// Beside what.
         beside: &'static str,
     },
-    /// A key that the others need.
+    /// A key that another needs.
     #[error("{key} is missing {beside}")]
     Missing {
         /// Which key.
@@ -155,16 +155,14 @@ pub(super) fn ordered(
     bounded(key, to, least, most)
 }
 
-/// Of two keys, that `value` is there just if it is `wanted` beside the other.
-pub(super) fn present<T>(
+/// That a key is not there which says nothing beside another.
+pub(super) fn refuse<T>(
     key: Key,
     value: Option<&T>,
-    wanted: bool,
     beside: &'static str,
 ) -> Result<(), ScenarioError> {
-    match (value.is_some(), wanted) {
-        (true, false) => Err(ScenarioError::Meaningless { key, beside }),
-        (false, true) => Err(ScenarioError::Missing { key, beside }),
-        _ => Ok(()),
+    match value {
+        Some(_) => Err(ScenarioError::Meaningless { key, beside }),
+        None => Ok(()),
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{Key, ScenarioError, bounded, ordered, present};
-use super::tracker::TrackerBehaviour;
+use super::error::{Key, ScenarioError, bounded, ordered, refuse};
 use super::{HOUR_S, MINUTE_MS, YEAR_S};
 use crate::quantity::{Rate, Share, Size};
+use crate::tracker::Behaviour;
 
 /// Something that goes wrong at a time, for a time.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -56,12 +56,15 @@ pub enum FaultKind {
     /// Their power fails at the n-th disk operation from now, counted from 1:
     /// `{ crash-at-operation = 100 }`. They start again so many seconds later.
     CrashAtOperation(u64),
-    /// A tracker behaves otherwise: `{ tracker = { behaviour = "down" } }`.
+    /// A tracker behaves otherwise: `{ tracker = { number = 1, behaviour = "garbage" } }`.
     Tracker(TrackerFault),
+    /// The tracker of this number is not there, and knows nobody when it is back:
+    /// `{ tracker-down = 1 }`.
+    TrackerDown(usize),
     /// Operations of their disks fail: `{ disk-errors = { on = ["write"], share = 0.1 } }`.
     DiskErrors(DiskErrors),
-    /// So many bytes are left on their disks: `{ disk-full = "1 MiB" }`.
-    DiskFull(Size),
+    /// Their disks hold no more than this: `{ disk-capacity = "30 MiB" }`.
+    DiskCapacity(Size),
     /// Operations of their disks take so many milliseconds: `{ disk-slow-ms = [20, 200] }`.
     DiskSlowMs([u64; 2]),
     /// Operations of their disks do not end before it is over.
@@ -84,15 +87,14 @@ pub struct RatesPlan {
     pub down: Rate,
 }
 
-/// What trackers become.
+/// What a tracker becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrackerFault {
-    /// Which one, counted from 1; all if it is not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub number: Option<usize>,
+    /// Which one, counted from 1.
+    pub number: usize,
     /// How it behaves.
-    pub behaviour: TrackerBehaviour,
+    pub behaviour: Behaviour,
 }
 
 /// Which operations of a disk fail.
@@ -140,9 +142,10 @@ impl fmt::Display for FaultKind {
             FaultKind::Kill => "kill",
             FaultKind::PowerCut => "power cut",
             FaultKind::CrashAtOperation(_) => "crash at an operation",
-            FaultKind::Tracker(_) => "tracker",
+            FaultKind::Tracker(_) => "bad tracker",
+            FaultKind::TrackerDown(_) => "tracker down",
             FaultKind::DiskErrors(_) => "disk errors",
-            FaultKind::DiskFull(_) => "disk full",
+            FaultKind::DiskCapacity(_) => "small disk",
             FaultKind::DiskSlowMs(_) => "slow disk",
             FaultKind::DiskHang => "hanging disk",
             FaultKind::BitFlips(_) => "bit flips",
@@ -165,14 +168,13 @@ impl Fault {
         bounded(own("at_s"), self.at_s, 0, YEAR_S)?;
         if let Some(time) = self.for_s {
             bounded(own("for_s"), time, 1, YEAR_S)?;
-            let lasts = !self.kind.is_momentary();
-            let beside = "for what is over as it begins";
-            present(own("for_s"), Some(&time), lasts, beside)?;
+            if self.kind.is_momentary() {
+                refuse(own("for_s"), Some(&time), "for what is over as it begins")?;
+            }
         }
         if let Some(count) = self.count {
             bounded(own("count"), count as u64, 1, hosts as u64)?;
-            let beside = "beside count";
-            present(own("share"), self.share.as_ref(), false, beside)?;
+            refuse(own("share"), self.share.as_ref(), "beside count")?;
         }
         if let Some(share) = self.share {
             bounded(own("share in thousandths"), share.0, 1, 1000)?;
@@ -196,12 +198,14 @@ impl Fault {
                 bounded(own("kind.crash-at-operation"), *nth, 1, u64::MAX)
             }
             FaultKind::Tracker(fault) => {
-                let beside = "for a tracker";
-                present(own("group"), self.group.as_ref(), false, beside)?;
-                present(own("count"), self.count.as_ref(), false, beside)?;
-                present(own("share"), self.share.as_ref(), false, beside)?;
-                let number = fault.number.unwrap_or(1) as u64;
+                self.check_nobody(own)?;
+                let number = fault.number as u64;
                 bounded(own("kind.tracker.number"), number, 1, trackers as u64)
+            }
+            FaultKind::TrackerDown(number) => {
+                self.check_nobody(own)?;
+                let number = *number as u64;
+                bounded(own("kind.tracker-down"), number, 1, trackers as u64)
             }
             FaultKind::DiskErrors(errors) => {
                 part("kind.disk-errors.share in thousandths", errors.share)?;
@@ -222,8 +226,16 @@ impl Fault {
             | FaultKind::Mute
             | FaultKind::Kill
             | FaultKind::PowerCut
-            | FaultKind::DiskFull(_)
+            | FaultKind::DiskCapacity(_)
             | FaultKind::DiskHang => Ok(()),
         }
+    }
+
+    /// That no hosts are named for a fault of a tracker.
+    fn check_nobody(&self, own: &dyn Fn(&'static str) -> Key) -> Result<(), ScenarioError> {
+        let beside = "for a tracker";
+        refuse(own("group"), self.group.as_ref(), beside)?;
+        refuse(own("count"), self.count.as_ref(), beside)?;
+        refuse(own("share"), self.share.as_ref(), beside)
     }
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use ripcurrent_proto::api::Config;
 use serde::{Deserialize, Serialize};
 
-use super::error::{Key, ScenarioError, bounded, ordered};
+use super::error::{Key, ScenarioError, bounded, ordered, refuse};
 use super::{HOSTS_MAX, MINUTE_MS, YEAR_S, is_default};
+use crate::adversary::Kind;
 use crate::quantity::{Rate, Share, Size};
 
 /// Hosts that are alike.
@@ -17,6 +18,9 @@ pub struct Group {
     pub name: String,
     /// What they are there for.
     pub role: Role,
+    /// How they misbehave, if they are adversaries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adversary: Option<Kind>,
     /// How many there are.
     pub count: usize,
     /// What each can send.
@@ -50,6 +54,8 @@ pub enum Role {
     Leecher,
     /// Wants everything and serves nobody.
     FreeRider,
+    /// Is no client of ours.
+    Adversary,
 }
 
 /// When the hosts of a group come.
@@ -120,6 +126,7 @@ impl fmt::Display for Role {
             Role::Seed => "seed",
             Role::Leecher => "leecher",
             Role::FreeRider => "free-rider",
+            Role::Adversary => "adversary",
         })
     }
 }
@@ -127,6 +134,19 @@ impl fmt::Display for Role {
 impl Group {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
         let own = |key| Key::of_group(key, &self.name);
+        let is_adversary = self.role == Role::Adversary;
+        match self.adversary {
+            Some(_) if !is_adversary => refuse(
+                own("adversary"),
+                self.adversary.as_ref(),
+                "for hosts that are none",
+            )?,
+            None if is_adversary => {
+                let (key, beside) = (own("adversary"), "for adversaries");
+                return Err(ScenarioError::Missing { key, beside });
+            }
+            _ => {}
+        }
         bounded(own("count"), self.count as u64, 1, HOSTS_MAX)?;
         bounded(own("up"), self.up.0, 1 << 10, 100 << 30)?;
         bounded(own("down"), self.down.0, 1 << 10, 100 << 30)?;
@@ -139,10 +159,10 @@ impl Group {
         }
         self.check_finish()?;
         bounded(own("has in thousandths"), self.has.0, 0, 999)?;
-        if self.role == Role::Seed && self.has != Share::default() {
+        if !self.role.fetches() && self.has != Share::default() {
             return Err(ScenarioError::Meaningless {
                 key: own("has"),
-                beside: "for a seed, which has everything",
+                beside: "for hosts that fetch nothing",
             });
         }
         self.client.check(&own)

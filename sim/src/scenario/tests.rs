@@ -33,12 +33,12 @@ const RICH: &str = r#"
     content = "compact"
     [[tracker]]
     interval_s = 30
-    behaviour = "lying"
+    behaviour = { lies = "nobody" }
     [[tracker]]
     [end]
     within_s = 600
     complete = ["late"]
-    last_over_bound = 1.1
+    longest_over_bound = 1.1
     mean_over_bound = 1.05
     free_riders_over_mean = 1.5
     copies = 1
@@ -75,6 +75,14 @@ const RICH: &str = r#"
     latency_ms = [0, 5]
     arrival = { gap_ms = 500 }
     on_finish = "leave"
+    [[group]]
+    name = "liar"
+    role = "adversary"
+    adversary = "bitfield-liar"
+    count = 2
+    up = "1 MiB/s"
+    down = "10 MiB/s"
+    latency_ms = [0, 5]
     [[fault]]
     at_s = 1
     for_s = 10
@@ -97,7 +105,7 @@ const RICH: &str = r#"
     [[fault]]
     at_s = 4
     for_s = 9
-    kind = { tracker = { number = 2, behaviour = "down" } }
+    kind = { tracker = { number = 2, behaviour = "garbage" } }
     [[fault]]
     at_s = 5
     for_s = 9
@@ -105,7 +113,10 @@ const RICH: &str = r#"
     [[fault]]
     at_s = 5
     for_s = 9
-    kind = { disk-full = "1 MiB" }
+    kind = { disk-capacity = "1 MiB" }
+    [[fault]]
+    at_s = 6
+    kind = { tracker-down = 2 }
     [[fault]]
     at_s = 6
     for_s = 9
@@ -214,7 +225,7 @@ fn rare_mistakes_are_named() {
     assert_refused(
         RICH,
         &[
-            ("\"lying\"", "\"happy\"", "happy"),
+            ("{ lies = \"nobody\" }", "\"happy\"", "happy"),
             ("[0, 60]", "[60, 0]", "arrival.spread_s of group \"late\""),
             (
                 "gap_ms = 500",
@@ -249,6 +260,17 @@ fn rare_mistakes_are_named() {
                 "role = \"leecher\"",
                 "end.free_riders_over_mean",
             ),
+            (
+                "adversary = \"bitfield-liar\"",
+                "",
+                "adversary of group \"liar\"",
+            ),
+            (
+                "role = \"adversary\"",
+                "role = \"leecher\"",
+                "adversary of group \"liar\"",
+            ),
+            ("bitfield-liar", "optimist", "optimist"),
             ("group = \"late\"", "group = \"early\"", "group of fault 1"),
             (
                 "share = 0.5",
@@ -275,7 +297,7 @@ fn rare_mistakes_are_named() {
             (
                 "operation = 20",
                 "operation = 0",
-                "crash-at-operation of fault 8",
+                "crash-at-operation of fault 9",
             ),
         ],
     );

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HOUR_S;
 use super::error::{Key, ScenarioError, bounded};
-use super::{HOUR_S, is_default};
+use crate::tracker::Behaviour;
 
 /// A tracker. All of them are in the torrent file, each in a tier of its own (BEP 12), in the order
 /// of the scenario.
@@ -14,34 +15,24 @@ pub struct TrackerPlan {
     #[serde(default = "TrackerPlan::default_interval_s")]
     pub interval_s: u64,
     /// How it behaves from the start; the schedule of faults may change it for a time.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub behaviour: TrackerBehaviour,
-}
-
-/// How a tracker behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrackerBehaviour {
-    /// As BEP 3 says.
-    #[default]
-    Ok,
-    /// Nobody listens.
-    Down,
-    /// It accepts connections and never answers.
-    Silent,
-    /// It answers after some seconds, a few bytes at a time.
-    Slow,
-    /// It names peers that are not there, the asking peer itself, and impossible numbers.
-    Lying,
-    /// It answers with a failure reason.
-    Refusing,
-    /// It answers with what is no answer.
-    Garbage,
+    #[serde(
+        default = "TrackerPlan::good",
+        skip_serializing_if = "TrackerPlan::is_good"
+    )]
+    pub behaviour: Behaviour,
 }
 
 impl TrackerPlan {
     fn default_interval_s() -> u64 {
         60
+    }
+
+    fn good() -> Behaviour {
+        Behaviour::Ok
+    }
+
+    fn is_good(behaviour: &Behaviour) -> bool {
+        *behaviour == Behaviour::Ok
     }
 
     pub(super) fn check(&self, number: usize) -> Result<(), ScenarioError> {
@@ -54,7 +45,7 @@ impl Default for TrackerPlan {
     fn default() -> Self {
         TrackerPlan {
             interval_s: TrackerPlan::default_interval_s(),
-            behaviour: TrackerBehaviour::default(),
+            behaviour: TrackerPlan::good(),
         }
     }
 }

@@ -1,0 +1,56 @@
+//! What befalls disks.
+
+use ripcurrent_proto::base::time::Duration;
+
+use crate::disk::{Faults as DiskFaults, Odds};
+use crate::run::world::World;
+use crate::scenario::{DiskOperation, FaultKind, Share};
+
+impl World<'_> {
+    /// Flips bits on the disks that a fault befalls.
+    pub(super) fn flip_bits(&mut self, number: usize, count: u64) {
+        let plan = &self.faults.plans[number];
+        for host in &plan.hosts {
+            let peer = &mut self.peers[*host];
+            let mut rng = plan.rng.fork(&peer.member.name);
+            peer.files.flip(count, &mut rng);
+            peer.is_tampered = true;
+        }
+    }
+
+    /// Makes a host's disk what the faults that are there make of it.
+    pub(super) fn settle_disk(&mut self, host: usize) {
+        let peer = &self.peers[host];
+        let mut faults = DiskFaults::default();
+        for plan in self.faults.of_host(host) {
+            match &plan.fault.kind {
+                FaultKind::DiskErrors(errors) => {
+                    for operation in &errors.on {
+                        let odds = match operation {
+                            DiskOperation::Open => &mut faults.open,
+                            DiskOperation::Read => &mut faults.read,
+                            DiskOperation::Write => &mut faults.write,
+                            DiskOperation::Sync => &mut faults.sync,
+                        };
+                        *odds = odds_of(errors.share);
+                    }
+                }
+                FaultKind::DiskCapacity(bytes) => faults.capacity = Some(bytes.0),
+                FaultKind::DiskSlowMs(range) => {
+                    faults.pace.latency = range.map(Duration::from_millis);
+                }
+                FaultKind::DiskHang => {
+                    faults.pace.hangs_until = faults.pace.hangs_until.max(plan.ends());
+                }
+                FaultKind::MisdirectedReads(share) => faults.misdirected_read = odds_of(*share),
+                FaultKind::TornWrites(share) => faults.torn_write = odds_of(*share),
+                _ => {}
+            }
+        }
+        peer.files.set_faults(faults, peer.disk_rng());
+    }
+}
+
+fn odds_of(share: Share) -> Odds {
+    Odds::PerThousand(share.0)
+}
