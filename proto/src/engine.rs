@@ -340,7 +340,8 @@ impl Engine {
         let config = &self.shared.config;
         let full = self.shared.conns.len() >= config.max_connections;
         let stranger = config.loopback_only && !from.ip().is_loopback();
-        if full || stranger || self.shutting_down || self.torrents.is_empty() {
+        let crowd = self.shared.is_crowded(None, from.ip());
+        if full || crowd || stranger || self.shutting_down || self.torrents.is_empty() {
             return None;
         }
         let conn = self.shared.accepted(now, from, Owner::incoming());

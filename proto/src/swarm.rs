@@ -19,7 +19,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(3);
 const BACKOFF_MAX: Duration = Duration::from_secs(1800);
 /// The pause after a connection that worked and ended.
 const REDIAL_AFTER: Duration = Duration::from_secs(10);
-/// The pause after a second connection to a peer was given up: the first one may end soon.
+/// The pause after a second connection to a peer, or one too many to its host, was given up: one of
+/// the others may end soon.
 const TWIN_PAUSE: Duration = Duration::from_secs(120);
 /// After so many failures in a row an address is forgotten.
 const FAILURES_MAX: u32 = 8;
@@ -35,7 +36,7 @@ pub enum Parting {
     Worked,
     /// There is nothing to be had for either side: both have everything.
     Useless,
-    /// It is connected already, by another connection.
+    /// It is connected already, by another connection, or its host by as many as it may.
     Twin,
     /// It is ourselves.
     Shunned,

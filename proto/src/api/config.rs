@@ -15,6 +15,11 @@ pub struct Config {
     pub memory_budget: usize,
     /// The most connected peers of one torrent.
     pub max_peers: usize,
+    /// The most connections of one torrent with one IP address, and the most made to us from one that
+    /// have not said for which torrent: else a single host could take the places of all others. At
+    /// least 2, since two peers may dial each other at once; more where peers share an address behind
+    /// a router. Addresses of this host itself are not counted.
+    pub max_per_address: usize,
     /// The most outgoing connections that are not yet past their handshake, in all.
     pub max_half_open: usize,
     /// The most connections of every kind, in all.
@@ -63,6 +68,7 @@ impl Config {
         }
         let counts = [
             ("max_peers", self.max_peers),
+            ("max_per_address", self.max_per_address),
             ("max_half_open", self.max_half_open),
             ("max_connections", self.max_connections),
         ];
@@ -80,6 +86,7 @@ impl Default for Config {
             client_name: concat!("Ripcurrent ", env!("CARGO_PKG_VERSION")),
             memory_budget: 64 << 20,
             max_peers: 50,
+            max_per_address: 3,
             max_half_open: 16,
             max_connections: 500,
             upload_slots: 8,

@@ -91,7 +91,8 @@ impl Engine {
                     let addr = entry.addr;
                     let asked = self.by_hash.get(&info_hash).copied();
                     let torrent = asked.and_then(|id| self.torrents.get(&id));
-                    if !torrent.is_some_and(|torrent| torrent.admits(addr.ip())) {
+                    let admitted = torrent.is_some_and(|torrent| torrent.admits(addr.ip()));
+                    if !admitted || self.shared.is_crowded(asked, addr.ip()) {
                         return self.abandon_opening(now, conn);
                     }
                     self.shared.asked_for(conn, asked);

@@ -7,7 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU64;
 
 use super::gate::{CREDIT_LIMITED, Gate};
@@ -192,6 +192,17 @@ impl Shared {
             return;
         }
         self.dismissed.push((torrent, conn, parting));
+    }
+
+    /// Whether there are as many connections with the host at `ip` as there may be: of `torrent`, or
+    /// of those that have not said for which. O(connections).
+    pub(crate) fn is_crowded(&self, torrent: Option<TorrentId>, ip: IpAddr) -> bool {
+        let is_one = |conn: &Conn| {
+            let is_peers = !conn.closing && !matches!(conn.owner, Owner::Tracker(_));
+            is_peers && conn.torrent == torrent && conn.addr.ip() == ip
+        };
+        let those = self.conns.iter().filter(|(_, conn)| is_one(conn));
+        !ip.is_loopback() && those.count() >= self.config.max_per_address
     }
 
     /// Somebody who connected asks for `torrent`.

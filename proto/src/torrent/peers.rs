@@ -361,7 +361,8 @@ impl Torrent {
         }
     }
 
-    /// Dials one known address whose time has come; whether there was one.
+    /// Dials one known address whose time has come, unless enough connections lead to its host;
+    /// whether there was one.
     pub(crate) fn dial_next(&mut self, now: Instant, shared: &mut Shared) -> bool {
         let full = self.peers.len() + self.dialling >= shared.config.max_peers;
         if !self.is_live() || full {
@@ -373,6 +374,10 @@ impl Torrent {
             }
             return false;
         };
+        if shared.is_crowded(Some(self.id), addr.ip()) {
+            self.swarm.parted(now, addr, Parting::Twin);
+            return true;
+        }
         self.dialling += 1;
         let opening = Box::new(Opening::dialled(self.info_hash));
         let conn = shared.connect(addr, Owner::Opening(opening), self.id);

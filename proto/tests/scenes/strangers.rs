@@ -292,3 +292,68 @@ fn a_flood_of_requests_is_bounded() {
         assert!(!world.stranger_is_there(0), "requests of {len} bytes");
     }
 }
+
+/// One host takes three places and no more, whatever it calls itself, so that others find one; and
+/// what comes from this host itself is not counted.
+#[test]
+fn one_host_does_not_take_all_places() {
+    let (torrent, _) = torrent(PIECE, &[1_000_000]);
+    let greeting = |name: u8| {
+        let mut bytes = Handshake {
+            reserved: Reserved::NONE,
+            info_hash: torrent.hashes().v1.unwrap(),
+            peer_id: [name; 20],
+        }
+        .encode()
+        .to_vec();
+        Message::Interested.encode(&mut bytes);
+        bytes
+    };
+    let outside = Ipv4Addr::new(10, 0, 0, 9);
+    for (crowd, places) in [(outside, 3), (LIAR, 5)] {
+        let mut world = World::new(1);
+        let host = world.host(Config {
+            max_peers: 5,
+            ..Config::default()
+        });
+        world.command(host, Command::Add(add(&torrent, Mode::Download)));
+        world.run_for(Duration::from_millis(100));
+        for name in 0..10 {
+            world.stranger(host, crowd, Box::new(Parrot(greeting(name))));
+            world.run_for(Duration::from_millis(100));
+        }
+        world.stranger(
+            host,
+            Ipv4Addr::new(10, 0, 0, 8),
+            Box::new(Parrot(greeting(99))),
+        );
+        world.run_for(Duration::from_secs(1));
+        let now = world.now();
+        let peers = world.hosts[host].engine.machine().peers(now, TORRENT);
+        let peers: Vec<_> = peers.map(|peer| peer.addr.ip()).collect();
+        let crowded = peers.iter().filter(|ip| **ip == crowd).count();
+        assert_eq!((crowded, peers.len()), (places, (places + 1).min(5)));
+    }
+}
+
+/// Connections that never say what they want are taken from one host no more than those that do.
+#[test]
+fn one_host_does_not_take_all_handshakes() {
+    let (torrent, _) = torrent(PIECE, &[1_000_000]);
+    let mut world = World::new(1);
+    let host = world.host(Config::default());
+    world.command(host, Command::Add(add(&torrent, Mode::Download)));
+    world.run_for(Duration::from_millis(100));
+    let outside = Ipv4Addr::new(10, 0, 0, 9);
+    let silent = || Box::new(Parrot(Vec::new()));
+    let come = |world: &mut World, ip| {
+        let before = world.strangers();
+        (0..10).for_each(|_| world.stranger(host, ip, silent()));
+        world.strangers() - before
+    };
+    assert_eq!(come(&mut world, outside), 3);
+    assert_eq!(come(&mut world, Ipv4Addr::new(10, 0, 0, 8)), 3);
+    assert_eq!(come(&mut world, LIAR), 10);
+    world.run_for(Duration::from_secs(21));
+    assert_eq!(come(&mut world, outside), 3, "their time was over");
+}

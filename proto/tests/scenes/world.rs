@@ -389,10 +389,6 @@ impl World {
         let addr = SocketAddr::new(ip.into(), 6881);
         let mut seed = [0; 32];
         self.rng.fork(&format!("host {index}")).fill(&mut seed);
-        let config = Config {
-            loopback_only: true,
-            ..config
-        };
         let mut engine = Tap::new(Engine::new(config, seed, self.now).expect("settings that work"));
         engine.handle(self.now, Input::Bound { addr });
         let hands = Hands {
@@ -436,6 +432,11 @@ impl World {
             self.hosts[host].ends.insert(conn, End::default());
             self.strangers.push((host, conn, stranger));
         }
+    }
+
+    /// How many strangers were let in so far.
+    pub(crate) fn strangers(&self) -> usize {
+        self.strangers.len()
     }
 
     /// Lets what is stuck on the way to a stranger arrive.

@@ -145,6 +145,7 @@ pub(super) fn write_beginning(begins: &Beginning<'_>, pen: &mut Pen) {
         client_name,
         memory_budget,
         max_peers,
+        max_per_address,
         max_half_open,
         max_connections,
         upload_slots,
@@ -158,6 +159,7 @@ pub(super) fn write_beginning(begins: &Beginning<'_>, pen: &mut Pen) {
     for number in [
         memory_budget,
         max_peers,
+        max_per_address,
         max_half_open,
         max_connections,
         upload_slots,
@@ -185,6 +187,7 @@ fn read_beginning(eye: &mut Eye<'_>) -> Result<Record, BadRecord> {
         client_name,
         memory_budget: eye.small()?,
         max_peers: eye.small()?,
+        max_per_address: eye.small()?,
         max_half_open: eye.small()?,
         max_connections: eye.small()?,
         upload_slots: eye.small()?,
