@@ -1,8 +1,18 @@
 //! What became of a run.
 //!
-//! [`Report`] says what became of every host; [`timeline`] how the swarm came there.
+//! [`Report`] says what became of every host; [`timeline`] how the swarm came there. A [`Case`] puts
+//! it beside its scenario and its score, to be shown: in a few lines ([`summary`]), as a page for
+//! people ([`page`]), as [tables](table) and as [JSON](json) for other programs.
 
+mod case;
+#[cfg(test)]
+pub(crate) mod example;
+pub mod json;
+pub mod page;
+mod plot;
 mod shortfall;
+pub mod summary;
+pub mod table;
 pub mod timeline;
 
 use std::fmt;
@@ -16,6 +26,8 @@ use crate::quantity::Size;
 use crate::referee::Violation;
 use crate::scenario::Role;
 
+pub use case::Case;
+pub use plot::PlotError;
 pub use shortfall::Shortfall;
 pub use timeline::{Availability, GroupSample, Mark, Sample, Timeline};
 
@@ -85,6 +97,15 @@ impl Report {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.shortfalls.is_empty() && self.violations.is_empty()
+    }
+
+    /// What did not hold that must, in words; nothing after a success.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        let short = self.shortfalls.iter().map(ToString::to_string);
+        let broken = self.violations.iter();
+        let broken = broken.map(|(name, rule)| format!("{name} broke a rule at {rule}"));
+        short.chain(broken).collect()
     }
 
     /// The longest that a leecher waited for everything, from its arrival, if all of them have it.
