@@ -27,6 +27,7 @@ use crate::content::ContentError;
 use crate::network::{Backend, NetworkError};
 use crate::report::{Report, Sample};
 use crate::scenario::Scenario;
+use crate::trace::Trace;
 use world::World;
 
 /// Where peers listen.
@@ -63,10 +64,11 @@ pub enum RunError {
 /// # Errors
 /// If a machine broke down or refused to begin.
 pub fn run(scenario: &Scenario, seed: u64, backend: Backend) -> Result<Report, RunError> {
-    run_watched(scenario, seed, backend, |_| ())
+    run_watched(scenario, seed, backend, None, |_| ())
 }
 
-/// Runs `scenario` on `backend` to its end; `watch` sees each sample as it is taken.
+/// Runs `scenario` on `backend` to its end; `trace` has every call written down, `watch` sees each
+/// sample as it is taken. Neither changes the run.
 ///
 /// # Errors
 /// If a machine broke down or refused to begin.
@@ -74,9 +76,10 @@ pub fn run_watched(
     scenario: &Scenario,
     seed: u64,
     backend: Backend,
+    trace: Option<&Trace>,
     mut watch: impl FnMut(&Sample),
 ) -> Result<Report, RunError> {
-    let mut world = World::new(scenario, seed, backend)?;
+    let mut world = World::new(scenario, seed, backend, trace)?;
     while !world.is_over() {
         if let Some(sample) = world.step()? {
             watch(sample);

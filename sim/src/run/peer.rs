@@ -29,6 +29,7 @@ use crate::network::{Host, Network, Stop};
 use crate::referee::{Refereed, Rules, Violation};
 use crate::report::HostReport;
 use crate::scenario::{ClientPlan, Group, OnFinish, Role};
+use crate::trace::{Listener, Trace, Traced};
 
 /// What clients have told and the world has not yet heard.
 pub(super) type Inbox = Rc<RefCell<VecDeque<News>>>;
@@ -58,6 +59,7 @@ pub(super) struct Peer {
     had_at_start: u64,
     config: Config,
     adversary: Option<Kind>,
+    trace: Option<Trace>,
     rng: Rng,
     process: Option<Process>,
     /// How often a process was started.
@@ -120,6 +122,7 @@ impl Peer {
         group: &Group,
         must_complete: bool,
         content: &Content,
+        trace: Option<Trace>,
         rng: Rng,
     ) -> Self {
         let files = content.blank_disk();
@@ -144,6 +147,7 @@ impl Peer {
             had_at_start,
             config: config(&group.client, member.role),
             adversary: group.adversary,
+            trace,
             rng,
             process: None,
             starts: 0,
@@ -169,6 +173,7 @@ impl Peer {
         self.remedy = None;
         if let Some(kind) = self.adversary {
             let adversary = Adversary::new(kind, Arc::clone(content), rng);
+            let adversary = Traced::new(adversary, self.listener(content));
             let adversary = Rc::new(RefCell::new(Tap::new(adversary)));
             self.process = Some(Process::Adversary(Rc::clone(&adversary)));
             self.enter(network, adversary, |_, _| ());
@@ -213,9 +218,17 @@ impl Peer {
         let mut seed = [0; 32];
         rng.fork("engine").fill(&mut seed);
         let engine = Engine::new(self.config.clone(), seed, now)?;
-        let mut client = Tap::new(Metered::new(Refereed::new(engine, rules.clone())));
+        let judged = Metered::new(Refereed::new(engine, rules.clone()));
+        let mut client = Tap::new(Traced::new(judged, self.listener(content)));
         client.handle(now, Input::Command(Command::Add(self.torrent(content))));
         Ok(client)
+    }
+
+    /// Who writes down what it does.
+    fn listener(&self, content: &Content) -> Option<Listener> {
+        let pieces = content.torrent.layout().pieces();
+        let trace = self.trace.as_ref();
+        trace.map(|trace| trace.at(&self.member.name, pieces))
     }
 
     fn host(&self) -> Host {

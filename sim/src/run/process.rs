@@ -13,19 +13,20 @@ use super::TORRENT;
 use crate::adversary::Adversary;
 use crate::meter::Metered;
 use crate::referee::{Refereed, Violation};
+use crate::trace::Traced;
 
 /// The engine with all that watches it.
-pub(super) type Client = Tap<Metered<Refereed<Engine>>>;
+pub(super) type Client = Tap<Traced<Metered<Refereed<Engine>>>>;
 
 /// What runs on a host.
 pub(super) enum Process {
     Client(Rc<RefCell<Client>>),
-    Adversary(Rc<RefCell<Tap<Adversary>>>),
+    Adversary(Rc<RefCell<Tap<Traced<Adversary>>>>),
 }
 
 /// The engine inside of a client.
 pub(super) fn engine(client: &mut Client) -> &mut Engine {
-    client.machine().machine().machine_mut()
+    client.machine().machine().machine().machine_mut()
 }
 
 impl Process {
@@ -58,7 +59,7 @@ impl Process {
     /// Bytes that a client received in connections.
     pub(super) fn received(&self) -> u64 {
         match self {
-            Process::Client(client) => client.borrow_mut().machine().received(),
+            Process::Client(client) => client.borrow_mut().machine().machine().received(),
             Process::Adversary(_) => 0,
         }
     }
@@ -76,7 +77,7 @@ impl Process {
         match self {
             Process::Client(client) => {
                 let mut client = client.borrow_mut();
-                let referee = client.machine().machine();
+                let referee = client.machine().machine().machine();
                 referee.end(now);
                 referee.violations().to_vec()
             }

@@ -13,6 +13,7 @@ use crate::disk::Files;
 use crate::names::Names;
 use crate::network::{Host, Network, Stop};
 use crate::scenario::{Scenario, TrackerPlan};
+use crate::trace::{Trace, Traced};
 use crate::tracker::{Behaviour, Tracker};
 
 /// Where trackers listen.
@@ -23,11 +24,13 @@ pub(super) struct Trackers(Vec<Site>);
 
 /// A tracker's host.
 struct Site {
+    name: String,
     addr: IpAddr,
     plan: TrackerPlan,
     rng: Rng,
     starts: u32,
-    process: Option<Rc<RefCell<Tap<Tracker>>>>,
+    trace: Option<Trace>,
+    process: Option<Rc<RefCell<Tap<Traced<Tracker>>>>>,
     /// Of the processes before.
     digests: Vec<[u8; 16]>,
 }
@@ -54,14 +57,21 @@ pub(super) fn names(scenario: &Scenario) -> Names {
 
 impl Trackers {
     /// Adds all of them to the network.
-    pub(super) fn new(scenario: &Scenario, network: &mut Network, rng: &Rng) -> Self {
+    pub(super) fn new(
+        scenario: &Scenario,
+        network: &mut Network,
+        trace: Option<&Trace>,
+        rng: &Rng,
+    ) -> Self {
         let mut sites = Vec::new();
         for (number, plan) in (1..).zip(&scenario.trackers) {
             let mut site = Site {
+                name: format!("tracker-{number}"),
                 addr: tracker_addr(number),
                 plan: *plan,
                 rng: rng.fork(&format!("tracker {number}")),
                 starts: 0,
+                trace: trace.cloned(),
                 process: None,
                 digests: Vec::new(),
             };
@@ -109,6 +119,9 @@ impl Site {
     fn start(&mut self, network: &mut Network) {
         let rng = self.rng.fork(&format!("start {}", self.starts));
         let tracker = Tracker::new(Duration::from_secs(self.plan.interval_s), rng);
+        // It speaks of torrents and has no pieces.
+        let listener = self.trace.as_ref().map(|trace| trace.at(&self.name, 0));
+        let tracker = Traced::new(tracker, listener);
         let process = Rc::new(RefCell::new(Tap::new(tracker)));
         self.process = Some(Rc::clone(&process));
         if self.starts == 0 {
@@ -128,7 +141,11 @@ impl Site {
 
     fn behave(&self, behaviour: Behaviour) {
         if let Some(process) = &self.process {
-            process.borrow_mut().machine().set_behaviour(behaviour);
+            process
+                .borrow_mut()
+                .machine()
+                .machine()
+                .set_behaviour(behaviour);
         }
     }
 

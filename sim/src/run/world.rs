@@ -22,6 +22,7 @@ use crate::network::{Backend, Network, Stop};
 use crate::referee::Rules;
 use crate::report::{Digest, Report, Sample};
 use crate::scenario::{OnFinish, Role, Scenario};
+use crate::trace::Trace;
 
 /// How long a client stands still before somebody sees to it.
 const MEND_AFTER: Duration = Duration::from_secs(10);
@@ -57,6 +58,7 @@ impl<'a> World<'a> {
         scenario: &'a Scenario,
         seed: u64,
         backend: Backend,
+        trace: Option<&Trace>,
     ) -> Result<Self, RunError> {
         let rng = root_rng(seed);
         let urls = trackers::urls(scenario);
@@ -69,14 +71,14 @@ impl<'a> World<'a> {
         let content = Arc::new(content);
         let names = trackers::names(scenario);
         let mut network = Network::new(backend, &rng.fork("network"), names);
-        let trackers = Trackers::new(scenario, &mut network, &rng);
+        let trackers = Trackers::new(scenario, &mut network, trace, &rng);
         let members = cast(scenario, &rng.fork("cast")).into_iter();
         let peers: Vec<Peer> = members
             .map(|member| {
                 let group = &scenario.groups[member.group];
                 let must_complete = scenario.must_complete(group);
                 let rng = rng.fork(&member.name);
-                Peer::new(member, group, must_complete, &content, rng)
+                Peer::new(member, group, must_complete, &content, trace.cloned(), rng)
             })
             .collect();
         let mut agenda = Agenda::default();
