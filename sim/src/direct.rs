@@ -10,6 +10,7 @@
 mod agenda;
 mod hands;
 mod links;
+mod parcel;
 mod socket;
 mod world;
 

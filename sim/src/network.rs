@@ -27,9 +27,6 @@ use crate::{direct, turmoil};
 /// to it, and a shorter one buys precision with CPU time.
 pub const TICK: Duration = Duration::from_millis(5);
 
-/// The most bytes that one receive brings.
-pub(crate) const RECEIVE_BUFFER: usize = 16 * 1024;
-
 /// The ports that connections are made from: all but the privileged ones.
 pub(crate) const CALLING_PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
 

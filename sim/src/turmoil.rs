@@ -32,7 +32,7 @@ use ripcurrent_proto::drive::{Backend, Machine};
 
 use crate::disk::Disk;
 use crate::names::Names;
-use crate::network::RECEIVE_BUFFER;
+use crate::shaper::QUANTUM_MAX;
 use crate::work::{Errand, Job};
 use cancel::{Cancel, Lane};
 use clock::Clock;
@@ -222,8 +222,8 @@ impl Turmoil {
         entry.away += 1;
         let cancel = entry.cancel.clone();
         let buffer = self.buffers.pop();
-        let mut buffer = buffer.unwrap_or_else(|| vec![0; RECEIVE_BUFFER]);
-        let most = usize::try_from(credit).map_or(RECEIVE_BUFFER, |most| most.min(RECEIVE_BUFFER));
+        let mut buffer = buffer.unwrap_or_else(|| vec![0; QUANTUM_MAX]);
+        let most = usize::try_from(credit).map_or(QUANTUM_MAX, |most| most.min(QUANTUM_MAX));
         let receive = async move {
             let read = inlet.read(&mut buffer[..most]);
             let result = cancel.unless(Lane::In, read).await;

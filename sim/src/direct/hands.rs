@@ -49,7 +49,7 @@ impl<'a> Hands<'a> {
                     self.world.receive(socket);
                 }
             }
-            Done::Received(socket) => self.on_received(machine, socket),
+            Done::Received(socket) => self.world.deliver(machine, socket),
             Done::Sent(socket, is_whole) => self.on_sent(machine, socket, is_whole),
             Done::Ended(socket, reason) => self.end(machine, socket, reason),
             Done::Returned(conn, transmission) => {
@@ -75,29 +75,6 @@ impl<'a> Hands<'a> {
                 self.world.let_go(socket);
             }
         }
-    }
-
-    fn on_received<M: Machine>(&mut self, machine: &mut M, socket: SocketId) {
-        let now = self.now();
-        let Some((entry, conn)) = self.socket(socket) else {
-            return;
-        };
-        let inflow = &mut entry.inflow;
-        let bytes = std::mem::take(&mut inflow.passing);
-        if bytes == 0 {
-            // The connection was broken meanwhile.
-            return self.world.receive(socket);
-        }
-        let packet = inflow.inbox.front_mut();
-        let packet = packet.expect("what is passing stays in the inbox");
-        let data = &mut packet.bytes[packet.read..][..bytes];
-        machine.handle(now, Input::Received { conn, data });
-        packet.read += bytes;
-        inflow.received += bytes as u64;
-        if packet.read == packet.bytes.len() {
-            inflow.inbox.pop_front();
-        }
-        self.world.receive(socket);
     }
 
     fn on_sent<M: Machine>(&mut self, machine: &mut M, socket: SocketId, is_whole: bool) {

@@ -7,6 +7,8 @@ use ripcurrent_proto::api::{EndReason, Transmission};
 use ripcurrent_proto::base::id::{ConnId, Id};
 use ripcurrent_proto::base::time::Instant;
 
+use super::parcel::Parcel;
+
 /// A host, by its place in the network.
 pub(super) type HostId = usize;
 
@@ -36,10 +38,10 @@ pub(super) struct Socket {
 #[derive(Debug, Default)]
 pub(super) struct Inflow {
     /// What arrived and was not handed over.
-    pub(super) inbox: VecDeque<Packet>,
+    pub(super) inbox: VecDeque<Box<Parcel>>,
     /// What comes after the inbox, once that is known.
     pub(super) end: Option<EndReason>,
-    /// How many bytes of the first packet are passing the host's link.
+    /// How many bytes of the first parcel are passing the host's link.
     pub(super) passing: usize,
     /// How many bytes were handed over.
     pub(super) received: u64,
@@ -70,14 +72,6 @@ pub(super) struct Outflow {
     pub(super) broken: bool,
 }
 
-/// Bytes that travel together.
-#[derive(Debug)]
-pub(super) struct Packet {
-    pub(super) bytes: Vec<u8>,
-    /// How many of them were handed over.
-    pub(super) read: usize,
-}
-
 impl Socket {
     /// A socket of `host` at `port`, towards a socket of `far_host`.
     pub(super) fn new(host: HostId, port: u16, far_host: HostId, far_addr: SocketAddr) -> Self {
@@ -97,14 +91,14 @@ impl Socket {
 }
 
 impl Inflow {
-    /// How many bytes may be read next, all from one packet; 0 if there is nothing to read, no
+    /// How many bytes may be read next, all from one parcel; 0 if there is nothing to read, no
     /// credit, or a read under way.
     pub(super) fn readable(&self) -> usize {
         let credit = self.credit();
         let waiting = self.inbox.front();
         match waiting {
-            Some(packet) if self.passing == 0 => {
-                let waiting = packet.bytes.len() - packet.read;
+            Some(parcel) if self.passing == 0 => {
+                let waiting = parcel.left();
                 usize::try_from(credit).map_or(waiting, |credit| credit.min(waiting))
             }
             _ => 0,
@@ -119,10 +113,7 @@ impl Inflow {
 
     /// Whether something arrived that nobody has begun to read.
     pub(super) fn has_unread(&self) -> bool {
-        let waiting = self
-            .inbox
-            .iter()
-            .map(|packet| packet.bytes.len() - packet.read);
+        let waiting = self.inbox.iter().map(|parcel| parcel.left());
         waiting.sum::<usize>() > self.passing
     }
 
@@ -140,23 +131,22 @@ impl Outflow {
         debug_assert!(before.is_none(), "one transmission at a time");
     }
 
-    /// The bytes that have passed the host's link, gathered from the parts.
-    pub(super) fn gather(&mut self) -> Vec<u8> {
-        let passed = std::mem::take(&mut self.passing);
-        let mut gathered = Vec::with_capacity(passed);
+    /// The bytes that have passed the host's link, gathered from the parts. Whether slabs hold tags
+    /// and zeros the host's world says.
+    pub(super) fn gather(&mut self, is_compact: bool) -> Parcel {
+        let mut passed = std::mem::take(&mut self.passing);
+        let mut gathered = Parcel::default();
         let Some(transmission) = &self.transmission else {
             return gathered;
         };
         let (mut at, mut gone) = self.next;
-        while gathered.len() < passed {
-            let bytes = &transmission.bytes(&transmission.parts[at])[gone..];
-            let taken = bytes.len().min(passed - gathered.len());
-            gathered.extend_from_slice(&bytes[..taken]);
-            (at, gone) = if taken == bytes.len() {
-                (at + 1, 0)
-            } else {
-                (at, gone + taken)
-            };
+        while passed > 0 {
+            let part = &transmission.parts[at];
+            let end = transmission.bytes(part).len();
+            let to = end.min(gone + passed);
+            gathered.push_part(transmission, part, gone..to, is_compact);
+            passed -= to - gone;
+            (at, gone) = if to == end { (at + 1, 0) } else { (at, to) };
         }
         self.next = (at, gone);
         gathered
@@ -186,18 +176,20 @@ mod tests {
             while outflow.left > 0 {
                 outflow.passing = outflow.left.min(quantum);
                 outflow.left -= outflow.passing;
-                sent.extend(outflow.gather());
+                let passing = outflow.passing;
+                let mut parcel = outflow.gather(false);
+                sent.extend_from_slice(parcel.read(passing, &mut [0; 8]));
             }
             assert_eq!(sent, b"ab-cdefg", "{quantum} at a time");
         }
     }
 
-    /// A read takes what one packet and the credit allow, and one at a time.
+    /// A read takes what one parcel and the credit allow, and one at a time.
     #[test]
     fn credit_bounds_a_read() {
         let mut inflow = Inflow::default();
-        for bytes in [vec![1; 10], vec![2; 10]] {
-            inflow.inbox.push_back(Packet { bytes, read: 0 });
+        for byte in 1..3 {
+            inflow.inbox.push_back(Box::new(Parcel::new(&[byte; 10])));
         }
         assert_eq!(inflow.readable(), 0, "no credit");
         inflow.until = 7;

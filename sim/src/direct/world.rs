@@ -9,19 +9,21 @@ mod ports;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use ripcurrent_proto::api::{EndReason, IoError, IoErrorKind, Transmission};
+use ripcurrent_proto::api::{EndReason, Input, IoError, IoErrorKind, Transmission};
 use ripcurrent_proto::base::id::{ConnId, Slots};
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
+use ripcurrent_proto::drive::Machine;
 
 use super::agenda::{Agenda, firing};
 use super::hands::{Done, RESET};
 use super::links::Links;
-use super::socket::{HostId, Packet, Socket, SocketId};
+use super::parcel::Parcel;
+use super::socket::{HostId, Socket, SocketId};
 use crate::disk::{Disk, Files};
 use crate::names::Names;
-use crate::network::{Host, RECEIVE_BUFFER};
-use crate::shaper::{Shaper, WINDOW};
+use crate::network::Host;
+use crate::shaper::{QUANTUM_MAX, Shaper, WINDOW};
 use crate::work::Job;
 use outages::{Outages, Power};
 use ports::Ports;
@@ -30,6 +32,8 @@ use ports::Ports;
 pub(super) struct World {
     now: Instant,
     agenda: Agenda<Event>,
+    /// What happens now, empty in between.
+    events: Vec<Event>,
     hosts: Vec<Place>,
     addrs: BTreeMap<IpAddr, HostId>,
     links: Links,
@@ -40,6 +44,8 @@ pub(super) struct World {
     awake: VecDeque<HostId>,
     /// Who goes first of those to whom something happens at the same instant.
     order: Rng,
+    /// What machines read into: zeros.
+    buffer: Box<[u8; QUANTUM_MAX]>,
 }
 
 /// A host.
@@ -49,10 +55,13 @@ struct Place {
     down: Shaper,
     files: Files,
     disk: Disk,
+    /// Payload is tags and zeros.
+    is_compact: bool,
     power: Power,
     /// How often it was stopped: what an earlier process began is not for a later one.
     life: u32,
-    conns: BTreeMap<ConnId, SocketId>,
+    /// By the slots of their ids.
+    conns: Vec<Option<(ConnId, SocketId)>>,
     ports: Ports,
     /// What its machine is to be told.
     done: VecDeque<Done>,
@@ -66,29 +75,44 @@ struct Place {
 enum Event {
     Alarm(HostId),
     /// The time of a job is over that the host began in this life.
-    Worked(HostId, u32, Job),
+    Worked(HostId, u32, Box<Job>),
     /// Bytes have left a host.
     PassedUp(SocketId),
     /// Bytes have come in to a host.
     PassedDown(SocketId),
-    /// Somebody wants a connection.
-    Called {
-        to: SocketAddr,
-        from: SocketId,
-        from_addr: SocketAddr,
-    },
+    Called(Box<Call>),
     Arrived {
         to: SocketId,
         from: SocketId,
+        sender: HostId,
         freight: Freight,
     },
 }
 
+/// Somebody wants a connection.
+struct Call {
+    to: SocketAddr,
+    from: SocketId,
+    caller: HostId,
+    from_addr: SocketAddr,
+}
+
 enum Freight {
-    Data(Vec<u8>),
+    Data(Box<Parcel>),
     /// No more data.
     End,
     Reset,
+}
+
+impl Event {
+    /// Who sent the packet, if the event is the arrival of one.
+    fn sender(&self) -> Option<HostId> {
+        match self {
+            Event::Arrived { sender, .. } => Some(*sender),
+            Event::Called(call) => Some(call.caller),
+            _ => None,
+        }
+    }
 }
 
 /// Time and the hosts.
@@ -97,6 +121,7 @@ impl World {
         World {
             now: Instant::ZERO,
             agenda: Agenda::new(),
+            events: Vec::new(),
             hosts: Vec::new(),
             addrs: BTreeMap::new(),
             links: Links::default(),
@@ -105,6 +130,7 @@ impl World {
             names,
             awake: VecDeque::new(),
             order: rng.fork("order"),
+            buffer: Box::new([0; QUANTUM_MAX]),
         }
     }
 
@@ -117,9 +143,10 @@ impl World {
             down: Shaper::new(host.down),
             files: host.files.clone(),
             disk: Disk::new(host.files.clone()),
+            is_compact: host.files.is_compact(),
             power: Power::On,
             life: 0,
-            conns: BTreeMap::new(),
+            conns: Vec::new(),
             ports: Ports::new(host.port),
             done: VecDeque::new(),
             is_awake: false,
@@ -143,18 +170,17 @@ impl World {
     /// Goes on to the next time at which something happens, or to `end` if nothing happens before;
     /// whether something did.
     pub(super) fn advance(&mut self, end: Instant) -> bool {
-        let Some((at, mut events)) = self.agenda.take_before(end) else {
-            self.now = end;
-            return false;
-        };
-        self.now = at;
+        let mut events = std::mem::take(&mut self.events);
+        let at = self.agenda.take_before(end, &mut events);
+        self.now = at.unwrap_or(end);
         // Packets of one tick come in the order of their senders, as they do over turmoil: in a
         // swarm it makes a difference of some percent.
-        events.sort_by_key(|event| self.sender(event));
-        for event in events {
+        events.sort_by_key(Event::sender);
+        for event in events.drain(..) {
             self.happen(event);
         }
-        true
+        self.events = events;
+        at.is_some()
     }
 
     /// Lets chance say who takes the first turn, as it does over turmoil.
@@ -193,7 +219,7 @@ impl World {
     pub(super) fn begin(&mut self, host: HostId, job: Job) {
         let place = &mut self.hosts[host];
         let at = firing(job.end(self.now, &mut place.disk));
-        let worked = Event::Worked(host, place.life, job);
+        let worked = Event::Worked(host, place.life, Box::new(job));
         self.agenda.enter(at, worked);
     }
 
@@ -223,15 +249,6 @@ impl World {
         }
     }
 
-    /// Who sent the packet, if the event is the arrival of one.
-    fn sender(&self, event: &Event) -> Option<HostId> {
-        match event {
-            Event::Arrived { to, .. } => self.sockets.get(*to).map(|entry| entry.far_host),
-            Event::Called { from, .. } => self.sockets.get(*from).map(|entry| entry.host),
-            _ => None,
-        }
-    }
-
     fn happen(&mut self, event: Event) {
         let Some(event) = self.keep_back(event) else {
             return;
@@ -254,12 +271,10 @@ impl World {
                     self.tell(entry.host, Done::Received(socket));
                 }
             }
-            Event::Called {
-                to,
-                from,
-                from_addr,
-            } => self.on_called(to, from, from_addr),
-            Event::Arrived { to, from, freight } => self.on_arrived(to, from, freight),
+            Event::Called(call) => self.on_called(&call),
+            Event::Arrived {
+                to, from, freight, ..
+            } => self.on_arrived(to, from, freight),
         }
     }
 
@@ -285,11 +300,17 @@ impl World {
 
     /// The socket that a host's machine calls `conn`.
     pub(super) fn named(&self, host: HostId, conn: ConnId) -> Option<SocketId> {
-        self.hosts[host].conns.get(&conn).copied()
+        let entry = self.hosts[host].conns.get(conn.0.slot() as usize);
+        let (named, socket) = (*entry?)?;
+        (named == conn).then_some(socket)
     }
 
     pub(super) fn name(&mut self, host: HostId, conn: ConnId, socket: SocketId) {
-        self.hosts[host].conns.insert(conn, socket);
+        let (conns, slot) = (&mut self.hosts[host].conns, conn.0.slot() as usize);
+        if conns.len() <= slot {
+            conns.resize(slot + 1, None);
+        }
+        conns[slot] = Some((conn, socket));
     }
 
     /// Asks for a connection.
@@ -306,12 +327,36 @@ impl World {
             return self.refuse(from);
         };
         let at = self.links.arrival(self.now, host, far_host);
-        let call = Event::Called {
+        let call = Call {
             to,
             from,
+            caller: host,
             from_addr,
         };
-        self.agenda.enter(at, call);
+        self.agenda.enter(at, Event::Called(Box::new(call)));
+    }
+
+    /// Has `machine` read what has passed; nothing if the connection was broken meanwhile.
+    pub(super) fn deliver<M: Machine>(&mut self, machine: &mut M, socket: SocketId) {
+        let Some(entry) = self.sockets.get_mut(socket) else {
+            return;
+        };
+        let inflow = &mut entry.inflow;
+        let bytes = std::mem::take(&mut inflow.passing);
+        if let Some(conn) = entry.conn
+            && bytes > 0
+        {
+            let parcel = inflow.inbox.front_mut();
+            let parcel = parcel.expect("what is passing stays in the inbox");
+            let data = parcel.read(bytes, &mut self.buffer[..]);
+            machine.handle(self.now, Input::Received { conn, data });
+            parcel.clear(bytes, &mut self.buffer[..]);
+            inflow.received += bytes as u64;
+            if parcel.left() == 0 {
+                inflow.inbox.pop_front();
+            }
+        }
+        self.receive(socket);
     }
 
     /// Reads, if there is credit, something to read, and no read under way.
@@ -328,7 +373,7 @@ impl World {
             }
             return;
         }
-        let bytes = readable.min(place.down.quantum()).min(RECEIVE_BUFFER);
+        let bytes = readable.min(place.down.quantum());
         entry.inflow.passing = bytes;
         let passed = place.down.reserve(self.now, bytes);
         if passed > self.now {
@@ -351,9 +396,10 @@ impl World {
 
     /// Closes a connection and gives back what it has in flight.
     pub(super) fn close(&mut self, host: HostId, conn: ConnId) {
-        let Some(socket) = self.hosts[host].conns.remove(&conn) else {
+        let Some(socket) = self.named(host, conn) else {
             return;
         };
+        self.hosts[host].conns[conn.0.slot() as usize] = None;
         let entry = self.let_go(socket);
         if let Some(transmission) = entry.and_then(|entry| entry.outflow.transmission) {
             self.tell(host, Done::Returned(conn, transmission));
@@ -417,8 +463,8 @@ impl World {
             return;
         };
         if !entry.outflow.broken {
-            let bytes = entry.outflow.gather();
-            self.send(socket, Freight::Data(bytes));
+            let parcel = entry.outflow.gather(self.hosts[entry.host].is_compact);
+            self.send(socket, Freight::Data(Box::new(parcel)));
         }
     }
 
@@ -451,12 +497,18 @@ impl World {
         let Some(to) = entry.far else { return };
         let at = self.links.arrival(self.now, entry.host, entry.far_host);
         entry.last_arrival = at.max(entry.last_arrival);
-        let arrived = Event::Arrived { to, from, freight };
+        let arrived = Event::Arrived {
+            to,
+            from,
+            sender: entry.host,
+            freight,
+        };
         self.agenda.enter(entry.last_arrival, arrived);
     }
 
     /// A call has come through. As over turmoil, the answer takes no time on its way back.
-    fn on_called(&mut self, to: SocketAddr, from: SocketId, from_addr: SocketAddr) {
+    fn on_called(&mut self, call: &Call) {
+        let (to, from) = (call.to, call.from);
         let Some(caller) = self.sockets.get(from) else {
             return;
         };
@@ -465,7 +517,7 @@ impl World {
         if place.addr != to || place.power != Power::On {
             return self.refuse(from);
         }
-        let mut entry = Socket::new(host, to.port(), far_host, from_addr);
+        let mut entry = Socket::new(host, to.port(), far_host, call.from_addr);
         entry.far = Some(from);
         let called = self.sockets.insert(entry);
         if let Some(caller) = self.sockets.get_mut(from) {
@@ -493,7 +545,7 @@ impl World {
         match freight {
             // It broke before; the other end was told.
             _ if entry.outflow.broken => return,
-            Freight::Data(bytes) => entry.inflow.inbox.push_back(Packet { bytes, read: 0 }),
+            Freight::Data(parcel) => entry.inflow.inbox.push_back(parcel),
             Freight::End => {
                 entry.inflow.end.get_or_insert(EndReason::Eof);
             }
@@ -518,6 +570,7 @@ impl World {
         let reset = Event::Arrived {
             to: sender,
             from: nobody,
+            sender: far_host,
             freight: Freight::Reset,
         };
         let at = self.links.arrival(self.now, far_host, host);

@@ -186,6 +186,11 @@ impl Files {
         platter.tree.lose_power(rng);
     }
 
+    /// Whether its torrent is [compact](crate::content).
+    pub(crate) fn is_compact(&self) -> bool {
+        self.known.is_some()
+    }
+
     pub(super) fn known(&self) -> Option<&Arc<Known>> {
         self.known.as_ref()
     }

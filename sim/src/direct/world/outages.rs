@@ -110,8 +110,8 @@ impl World {
     /// From whom, to whom a packet goes, and whether it is a call; `None` if nobody cares.
     fn route(&self, event: &Event) -> Option<(HostId, HostId, bool)> {
         match event {
-            Event::Called { from, .. } => {
-                let entry = self.sockets.get(*from)?;
+            Event::Called(call) => {
+                let entry = self.sockets.get(call.from)?;
                 Some((entry.host, entry.far_host, true))
             }
             Event::Arrived { to, from, .. } => {
@@ -180,7 +180,7 @@ impl World {
     /// Those that its machine knows, and those that it is to be told of.
     fn sockets_of(&self, host: HostId) -> Vec<SocketId> {
         let place = &self.hosts[host];
-        let known = place.conns.values().copied();
+        let known = place.conns.iter().flatten().map(|(_, socket)| *socket);
         let coming = place.done.iter().filter_map(|done| match done {
             Done::Accepted(socket) => Some(*socket),
             _ => None,
