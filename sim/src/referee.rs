@@ -34,6 +34,7 @@
 //! | `repeated-state` | choke, unchoke, interested and not interested only where they change something; both begin choked and not interested | BEP 3, "peer protocol" |
 //! | `choked-request` | no request to who chokes, but for its allowed-fast pieces | BEP 3, "peer protocol"; BEP 6, "Allowed Fast" |
 //! | `uninterested-request` | no request without having said that we are interested | BEP 3, "peer protocol" |
+//! | `stale-interest` | who wants everything is interested in whoever has something that is missing, and in nobody else who owes nothing: here, within 30 s | BEP 3, "peer protocol" |
 //! | `absent-request` | no request for what the far end did not say it has; that a piece is allowed fast does not say so | BEP 3, `have`; BEP 6, "Allowed Fast" |
 //! | `needless-request` | no request for a piece that is held | BEP 3, `cancel` |
 //! | `bad-range` | requests are for whole blocks of 16 KiB, shorter only at the end of a piece | BEP 3, `request`; de facto, "Block size" |

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Check, Command, Disk, DiskDone, FileSpan, Input, Output};
+use ripcurrent_proto::api::{Check, Command, Disk, DiskDone, FileSpan, Input, Mode, Output};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::time::Instant;
@@ -28,6 +28,8 @@ enum Work {
 pub(super) struct Holdings {
     rules: Rules,
     held: Bitfield,
+    /// Our client is known to want every piece.
+    wants_all: bool,
     /// In the order in which they came to be held; some are held no more.
     log: Vec<(u32, Instant)>,
     /// For each piece, how often our client had spoken when it came to be held.
@@ -50,6 +52,7 @@ impl Holdings {
         let none = Bitfield::new(pieces);
         Holdings {
             held: none.clone(),
+            wants_all: false,
             log: Vec::new(),
             since: vec![0; pieces],
             spoken: 0,
@@ -67,6 +70,12 @@ impl Holdings {
 
     pub(super) fn held(&self) -> &Bitfield {
         &self.held
+    }
+
+    /// Whether a peer with these pieces has some that our client wants, if that is known.
+    pub(super) fn are_missed(&self, pieces: &Bitfield) -> Option<bool> {
+        let is_missing = || pieces.beyond(&self.held).next().is_some();
+        self.wants_all.then(is_missing)
     }
 
     pub(super) fn log(&self) -> &[(u32, Instant)] {
@@ -107,10 +116,12 @@ impl Holdings {
                 _ => {}
             },
             Input::Hashed { digest, .. } => self.hashed(now, digest),
+            Input::Command(Command::SetPriority { .. }) => self.wants_all = false,
             Input::Command(Command::Recheck { .. }) => self.doubted = self.held.clone(),
             // What is there is looked at from the beginning, or believed.
             Input::Command(Command::Add(add)) => {
                 self.held = Bitfield::new(self.held.len());
+                self.wants_all = add.mode == Mode::Download && add.wanted.is_none();
                 if add.check == Check::Trust {
                     (0..self.held.len() as u32).for_each(|piece| self.gained(now, piece));
                 }

@@ -23,6 +23,8 @@ use super::wants::Wants;
 /// The longest our client may say nothing (BEP 3: keep-alives are generally sent once every two
 /// minutes).
 const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How long our client may show an interest that it has not, or none that it has.
+const CHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// How long a piece may be held before our client's next words tell of it.
 const TELL_WITHIN: Duration = Duration::from_secs(10);
 
@@ -50,6 +52,8 @@ pub(super) struct Conversation {
     has_told_extensions: bool,
     chokes: bool,
     is_interested: bool,
+    /// Since when its interest is not what it should be.
+    stale_since: Option<Instant>,
     told: Bitfield,
     /// Its last words told of a piece.
     is_telling: bool,
@@ -119,6 +123,7 @@ impl Conversation {
             has_told_extensions: false,
             chokes: true,
             is_interested: false,
+            stale_since: None,
             told: Bitfield::new(pieces),
             is_telling: false,
             told_to: 0,
@@ -193,6 +198,7 @@ impl Conversation {
             self.say(whistle, holdings, transmission.bytes(part));
         }
         self.check_told(whistle, holdings);
+        self.check_interest(whistle, holdings);
         let overdue = self
             .wants
             .spoken(self.is_fast(), self.chokes, &self.allowed);

@@ -3,7 +3,7 @@
 use ripcurrent_proto::meta::layout::{BLOCK_LEN, Block, Layout};
 
 use super::theirs::set_bits;
-use super::{Body, Conversation, TELL_WITHIN, show};
+use super::{Body, CHANGE_WITHIN, Conversation, TELL_WITHIN, show};
 use crate::referee::Whistle;
 use crate::referee::frames::{Frame, id};
 use crate::referee::holdings::Holdings;
@@ -160,6 +160,25 @@ impl Conversation {
                 whistle.blow(Rule::UntoldPiece, || format!("piece {piece}, held {since}"));
             }
             self.told_to += 1;
+        }
+    }
+
+    /// Our client is interested in who has something that it misses, and in nobody else. While
+    /// answers are due it may wait for them.
+    pub(super) fn check_interest(&mut self, whistle: &mut Whistle<'_>, holdings: &Holdings) {
+        let is_missed = holdings.are_missed(&self.has);
+        let waits = self.is_interested && self.asked.len() > 0;
+        if waits || is_missed.is_none_or(|is_missed| is_missed == self.is_interested) {
+            self.stale_since = None;
+            return;
+        }
+        let since = *self.stale_since.get_or_insert(whistle.now);
+        if whistle.now > since + CHANGE_WITHIN {
+            self.stale_since = None;
+            let interested = self.is_interested;
+            whistle.blow(Rule::StaleInterest, || {
+                format!("{interested} since {since}")
+            });
         }
     }
 

@@ -36,6 +36,8 @@ impl Conversation {
             }
             id::HAVE if (piece as usize) < self.has.len() => {
                 self.has.insert(piece as usize);
+                // It may be of interest again.
+                self.stale_since = self.stale_since.filter(|_| !self.is_interested);
             }
             id::HAVE_ALL => self.has = Bitfield::full(self.has.len()),
             id::REQUEST => self.wants.asked(numbers, self.is_fast()),

@@ -59,6 +59,48 @@ fn nothing_is_asked_without_interest() {
     scene.assert_broken(Rule::UninterestedRequest);
 }
 
+/// Interest goes with what is missing: it may lag for some seconds, and for answers that are due.
+#[test]
+fn interest_follows_what_is_missing() {
+    let downloading = || {
+        let mut scene = Scene::silent(false);
+        let add = Add::new(TorrentId(0), Arc::clone(&scene.torrent), "data");
+        scene.input(Input::Command(Command::Add(add)));
+        scene.say(&scene.handshake(MODERN));
+        scene.read(&[&scene.handshake(MODERN)[..], HAVE_NONE].concat());
+        scene.say(HAVE_NONE);
+        scene
+    };
+    let mut scene = downloading();
+    scene.wait(60);
+    scene.read(&[&have(1), UNCHOKE].concat());
+    scene.say(KEEP_ALIVE);
+    scene.wait(30);
+    scene.say(&[INTERESTED, &request(1, 0)].concat());
+    scene.hold(1);
+    scene.say(&have(1));
+    scene.wait(60);
+    scene.say(KEEP_ALIVE);
+    scene.read(&piece(1, 0));
+    scene.say(KEEP_ALIVE);
+    scene.wait(20);
+    scene.read(&have(2));
+    scene.hold(2);
+    scene.wait(20);
+    scene.say(&have(2));
+    scene.assert_fair();
+    scene.wait(31);
+    scene.say(KEEP_ALIVE);
+    scene.assert_broken(Rule::StaleInterest);
+
+    let mut scene = downloading();
+    scene.read(&have(1));
+    scene.say(KEEP_ALIVE);
+    scene.wait(31);
+    scene.say(KEEP_ALIVE);
+    scene.assert_broken(Rule::StaleInterest);
+}
+
 /// What is allowed fast need not be there (BEP 6).
 #[test]
 fn only_what_the_far_end_has_is_asked() {
