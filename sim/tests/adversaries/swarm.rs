@@ -19,6 +19,7 @@ use ripcurrent_sim::content::{Content, Form};
 use ripcurrent_sim::disk::Files;
 use ripcurrent_sim::names::Names;
 use ripcurrent_sim::network::{Backend, Host, Network};
+use ripcurrent_sim::referee::{Refereed, Rules};
 use ripcurrent_sim::scenario::{ContentForm, Size, TorrentPlan};
 use ripcurrent_sim::tracker::Tracker;
 
@@ -47,7 +48,7 @@ pub(crate) struct Client {
     pub(crate) addr: IpAddr,
     pub(crate) told: Rc<RefCell<Told>>,
     mode: Mode,
-    engine: Rc<RefCell<Tap<Engine>>>,
+    engine: Rc<RefCell<Tap<Refereed<Engine>>>>,
     files: Files,
 }
 
@@ -107,7 +108,8 @@ impl Swarm {
         let mut seed = [0; 32];
         self.rng.fork(&host.addr.to_string()).fill(&mut seed);
         let engine = Engine::new(config, seed, Instant::ZERO).expect("settings that work");
-        let mut engine = Tap::new(engine);
+        let rules = Rules::new(Arc::clone(&self.content.torrent));
+        let mut engine = Tap::new(Refereed::new(engine, rules));
         if mode == Mode::Seed {
             self.content.put(&host.files, ROOT);
         }
@@ -126,9 +128,10 @@ impl Swarm {
         };
         let (engine, told) = (Rc::clone(&client.engine), Rc::clone(&client.told));
         self.clients.push(client);
-        self.join(host, engine, move |tap: &mut Tap<Engine>, now| {
+        self.join(host, engine, move |tap: &mut Tap<Refereed<Engine>>, now| {
             let mut told = told.borrow_mut();
-            let engine = tap.machine();
+            assert_eq!(tap.machine().violations(), [], "a rule is broken");
+            let engine = tap.machine().machine_mut();
             told.most_lent = told.most_lent.max(engine.slab_bytes());
             while let Some(event) = engine.poll_event() {
                 told.hear(event, now);
@@ -173,7 +176,7 @@ impl Swarm {
         for client in &self.clients {
             let mut engine = client.engine.borrow_mut();
             let mut at_each = BTreeMap::<IpAddr, usize>::new();
-            for peer in engine.machine().peers(now, TORRENT) {
+            for peer in engine.machine().machine().peers(now, TORRENT) {
                 *at_each.entry(peer.addr.ip()).or_default() += 1;
             }
             let most = at_each.into_values().max().unwrap_or(0);
