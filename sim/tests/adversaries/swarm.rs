@@ -35,7 +35,7 @@ pub(crate) struct Swarm {
     pub(crate) network: Network,
     pub(crate) tracker: Rc<RefCell<Tap<Tracker>>>,
     pub(crate) clients: Vec<Client>,
-    pub(crate) adversaries: Vec<IpAddr>,
+    pub(crate) adversaries: BTreeMap<IpAddr, Kind>,
     /// The most peers that a client had at one address at once.
     pub(crate) most_at_one: usize,
     content: Arc<Content>,
@@ -84,7 +84,7 @@ impl Swarm {
             network: Network::new(backend, &rng.fork("network"), names),
             tracker: Rc::new(RefCell::new(tracker)),
             clients: Vec::new(),
-            adversaries: Vec::new(),
+            adversaries: BTreeMap::new(),
             most_at_one: 0,
             content: Arc::new(content),
             addrs: Vec::new(),
@@ -144,7 +144,7 @@ impl Swarm {
         let host = self.host(up);
         let rng = self.rng.fork(&host.addr.to_string());
         let adversary = Adversary::new(kind, Arc::clone(&self.content), rng);
-        self.adversaries.push(host.addr);
+        self.adversaries.insert(host.addr, kind);
         let machine = Rc::new(RefCell::new(Tap::new(adversary)));
         self.join(host, machine, |_, _| ());
     }
