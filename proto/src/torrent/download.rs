@@ -371,6 +371,8 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         if let Err(error) = result {
+            // What a check then finds on the disk is still not durable. Who leaves tries only once.
+            self.unsynced = self.phase != Phase::Leaving;
             self.fail(now, "sync", error, shared);
         } else if self.phase == Phase::Downloading && self.picker.is_done() {
             self.phase = Phase::Seeding;
