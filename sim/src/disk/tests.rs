@@ -1,3 +1,8 @@
+//! Each form, and each fault, by itself; [`power`] and [`faults`] have engines meet them.
+
+mod faults;
+mod swarm;
+
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Access, Spans};
