@@ -1,6 +1,7 @@
 //! Each form, and each fault, by itself; [`power`] and [`faults`] have engines meet them.
 
 mod faults;
+mod power;
 mod swarm;
 
 use std::sync::Arc;

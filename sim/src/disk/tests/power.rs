@@ -61,8 +61,7 @@ fn sweep(form: Form, backend: Backend) {
 
 /// Goes on until the power fails or the download ends, which is when all is durable.
 fn go_on(swarm: &mut Swarm) {
-    let is_over =
-        |swarm: &Swarm| swarm.has_completed() || !swarm.disks[LEECHER].has_power();
+    let is_over = |swarm: &Swarm| swarm.has_completed() || !swarm.disks[LEECHER].has_power();
     assert!(swarm.run_until(is_over), "{:?}", swarm.events(LEECHER));
     assert!(swarm.is_durable() || !swarm.has_completed());
 }

@@ -16,7 +16,7 @@ use super::{Layer, PIECE, ROOT};
 use crate::content::{Content, Form};
 use crate::disk::Files;
 use crate::names::Names;
-use crate::network::{Backend, Host, Network};
+use crate::network::{Backend, Host, Network, Stop};
 use crate::scenario::{ContentForm, Size, TorrentPlan};
 
 const PORT: u16 = 6881;
@@ -111,7 +111,7 @@ impl Swarm {
         };
         let rng = Rng::from_seed([seed; 32]);
         let url = "http://tracker.test/announce";
-        let content = Content::new(&plan, form, url, &rng.fork("content")).unwrap();
+        let content = Content::new(&plan, form, &[url], &rng.fork("content")).unwrap();
         let disks: Vec<_> = (0..=seeds).map(|_| content.blank_disk()).collect();
         disks[1..].iter().for_each(|files| content.put(files, ROOT));
         Swarm {
@@ -199,6 +199,26 @@ impl Swarm {
 
     pub(super) fn completes(&mut self) -> bool {
         self.run_until(Swarm::has_completed)
+    }
+
+    /// The power of the leecher fails, and it starts again on what its disk has kept.
+    pub(super) fn lose_power(&mut self) {
+        self.network.stop(addr(LEECHER), Stop::PowerCut);
+        let mut rng = self.rng.fork(&format!("loss {}", self.starts));
+        self.disks[LEECHER].lose_power(&mut rng);
+        self.restart();
+    }
+
+    /// The leecher's process dies, and another starts.
+    pub(super) fn kill(&mut self) {
+        self.network.stop(addr(LEECHER), Stop::Kill);
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        let client = self.client(LEECHER);
+        self.clients[LEECHER] = Rc::clone(&client);
+        self.network.start(addr(LEECHER), client, |_, _| ());
     }
 
     pub(super) fn is_durable(&self) -> bool {
