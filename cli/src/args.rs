@@ -1,15 +1,20 @@
 //! The command line.
 
+#[cfg(feature = "sim")]
+mod sim;
+
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
-use ripcurrent_sim::network::Backend;
 
 use crate::ranges::Ranges;
 use crate::units::{parse_duration, parse_size};
+
+#[cfg(feature = "sim")]
+pub(crate) use sim::{ReplayArgs, Seeds, SimArgs, SimCommand};
 
 /// What the help ends with.
 const EXIT_CODES: &str = "\
@@ -72,7 +77,8 @@ pub(crate) enum Command {
     Announce(AnnounceArgs),
     /// Run a small HTTP tracker that keeps everything in memory
     Tracker(TrackerArgs),
-    /// Run a whole swarm in a simulated world, the same way each time
+    /// Run whole swarms in a simulated world, the same way each time
+    #[cfg(feature = "sim")]
     Sim(SimArgs),
     /// Show everything at work on this machine: a tracker, seeds and a download over loopback
     Demo(DemoArgs),
@@ -250,20 +256,6 @@ pub(crate) struct TrackerArgs {
     pub(crate) interval: Duration,
 }
 
-/// See [`Command::Sim`].
-#[derive(Debug, Args)]
-pub(crate) struct SimArgs {
-    /// The scenario: a TOML file.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) scenario: PathBuf,
-    /// What all chance comes from.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// What carries the hosts: turmoil or direct [default: turmoil for up to 100 hosts].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) backend: Option<Backend>,
-}
-
 /// See [`Command::Demo`].
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -389,6 +381,36 @@ mod tests {
             "x.torrent --peer 127.0.0.1",
             "x.torrent -q -v",
             "demo --peers 0",
+        ] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    /// A simulation needs a scenario, from a file or drawn, and not both; other commands need none.
+    #[cfg(feature = "sim")]
+    #[test]
+    fn a_simulation_needs_one_scenario() {
+        for line in [
+            "sim x.toml --seeds 1..20 --jobs 2 --report out",
+            "sim --draw 3 --print",
+            "sim x.toml --trace calls --trace-from 9",
+            "sim replay x.record",
+        ] {
+            assert!(
+                matches!(read(line).unwrap().command, Command::Sim(_)),
+                "{line}"
+            );
+        }
+        for line in [
+            "sim",
+            "sim x.toml --draw 3",
+            "sim x.toml --seed 1 --seeds 1..2",
+            "sim x.toml --seeds 2..1",
+            "sim x.toml --jobs 0",
+            "sim x.toml --print",
+            "sim x.toml --trace-from 9",
+            "sim x.toml --backend tokio",
+            "sim replay",
         ] {
             assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -20,6 +20,7 @@ mod record;
 mod say;
 mod seed;
 mod session;
+#[cfg(feature = "sim")]
 mod sim;
 mod stop;
 mod tracker;
@@ -57,6 +58,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Inspect(args) => inspect::run(&args),
         Command::Announce(args) => announce::run(&args, level),
         Command::Tracker(args) => tracker::run(&args, level),
+        #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(&args, level),
         Command::Demo(args) => demo::run(&args, level),
     }

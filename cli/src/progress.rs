@@ -130,7 +130,8 @@ impl Status {
         }
     }
 
-    fn new(done: u64, of: u64, words: String) -> Self {
+    /// Work of any kind, `of` units of which `done` are done, in words.
+    pub(crate) fn new(done: u64, of: u64, words: String) -> Self {
         Status { done, of, words }
     }
 

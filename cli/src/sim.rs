@@ -1,43 +1,36 @@
-//! `sim`: a whole swarm in a simulated world.
+//! `sim`: whole swarms in a simulated world.
 
-use std::fs;
+mod cost;
+mod plan;
+mod replay;
+mod save;
+mod single;
+mod sweep;
 
-use ripcurrent_sim::network::Backend;
-use ripcurrent_sim::run::run as simulate;
-use ripcurrent_sim::scenario::Scenario;
-
-use crate::args::SimArgs;
-use crate::escape::Escaped;
+use crate::args::{SimArgs, SimCommand};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::say::{self, Level};
+use plan::Plan;
 
-/// Runs the command; prints `digest <hex>`, equal for equal runs.
+/// Runs the command; prints `digest <hex>`, equal for equal runs, for several behind their seeds.
 pub(crate) fn run(args: &SimArgs, level: Level) -> Outcome {
-    let (file, seed) = (&args.scenario, args.seed);
-    let text = fs::read_to_string(file).map_err(|error| Failure::disk("read", file, error))?;
-    let scenario = Scenario::parse(&text).map_err(|error| {
-        let what = format!("{} is no scenario", Escaped::path(file));
-        Failure::usage(what).because(error)
-    })?;
-    let fitting = || Backend::fitting(scenario.hosts());
-    let backend = args.backend.unwrap_or_else(fitting);
-    let report = simulate(&scenario, seed, backend).map_err(|error| {
-        let what = "the simulation broke down, which is a bug";
-        let replay = format!(
-            "`ripcurrent sim {} --seed {seed} --backend {backend}` shows it again.",
-            Escaped::path(file)
-        );
-        Failure::new(Exit::Internal, what)
-            .because(error)
-            .remedy(replay)
-    })?;
-    if level > Level::Quiet || !report.is_success() {
-        say::line(&report);
+    if let Some(SimCommand::Replay(args)) = &args.command {
+        return replay::run(args, level);
     }
-    say::data(format_args!("digest {}\n", report.digest))?;
-    Ok(if report.is_success() {
-        Exit::Done
-    } else {
-        Exit::CheckFailed
-    })
+    let plan = Plan::of(args)?;
+    let seeds: Vec<u64> = plan.seeds().collect();
+    if args.print {
+        for seed in seeds {
+            say::data(plan.scenario(seed))?;
+        }
+        return Ok(Exit::Done);
+    }
+    match seeds[..] {
+        [seed] => single::run(&plan, seed, args, level),
+        _ if args.trace.is_some() => {
+            let what = "--trace follows one run, and there are several seeds";
+            Err(Failure::usage(what).remedy("Choose one with --seed N or --draw N."))
+        }
+        _ => sweep::run(&plan, &seeds, args, level),
+    }
 }

@@ -40,9 +40,15 @@ pub fn run(case: &Case) -> Value {
     Value::Object(object)
 }
 
-/// A run, as one of many.
+/// Many runs, in their order.
 #[must_use]
-pub fn summary(case: &Case) -> Map<String, Value> {
+pub fn runs(cases: &[&Case]) -> Value {
+    let cases = cases.iter();
+    cases.map(|case| Value::Object(summary(case))).collect()
+}
+
+/// A run, as one of many.
+fn summary(case: &Case) -> Map<String, Value> {
     let report = &case.report;
     let (bound, failures) = (report.bound, report.failures());
     let groups: Vec<_> = case.score.groups.iter().map(describe_group).collect();

@@ -42,7 +42,7 @@ pub fn hosts(scenario: &Scenario, report: &Report) -> String {
 
 /// A line for each of many runs.
 #[must_use]
-pub fn runs(cases: &[Case]) -> String {
+pub fn runs(cases: &[&Case]) -> String {
     let mut table = String::from(
         "scenario,seed,backend,success,ended_s,bound_s,last_over_bound,mean_over_bound,seed_copies,\
          utilisation,overhead,waste,fairness,digest\n",

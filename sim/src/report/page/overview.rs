@@ -10,7 +10,7 @@ use crate::score::Spread;
 ///
 /// # Errors
 /// If a plot cannot be drawn.
-pub fn overview(title: &str, cases: &[Case]) -> Result<String, PlotError> {
+pub fn overview(title: &str, cases: &[&Case]) -> Result<String, PlotError> {
     let failed = cases
         .iter()
         .filter(|case| !case.report.is_success())
@@ -35,7 +35,7 @@ pub fn overview(title: &str, cases: &[Case]) -> Result<String, PlotError> {
     Ok(page(title, &body))
 }
 
-fn spread(cases: &[Case]) -> String {
+fn spread(cases: &[&Case]) -> String {
     let figures: [(&str, fn(&Case) -> Option<f64>); 6] = [
         ("last / bound", |case| case.score.last_over_bound),
         ("mean / bound", |case| case.score.mean_over_bound),
@@ -45,16 +45,16 @@ fn spread(cases: &[Case]) -> String {
         ("waste", |case| Some(case.score.waste)),
     ];
     let rows = figures.into_iter().filter_map(|(name, value)| {
-        let spread = Spread::of(cases.iter().filter_map(value))?;
+        let spread = Spread::of(cases.iter().copied().filter_map(value))?;
         let cells = [spread.least, spread.median, spread.most].map(|value| number(Some(value)));
         Some([name.to_owned()].into_iter().chain(cells).collect())
     });
     table(&["", "least", "median", "most"], rows)
 }
 
-fn ratios(cases: &[Case]) -> Plot {
+fn ratios(cases: &[&Case]) -> Plot {
     let curve = |name: &str, value: fn(&Case) -> Option<f64>| {
-        let mut ratios: Vec<f64> = cases.iter().filter_map(value).collect();
+        let mut ratios: Vec<f64> = cases.iter().copied().filter_map(value).collect();
         ratios.sort_by(f64::total_cmp);
         let points = ratios.into_iter().zip(1..);
         Series {
@@ -74,7 +74,7 @@ fn ratios(cases: &[Case]) -> Plot {
     }
 }
 
-fn seeds(cases: &[Case]) -> String {
+fn seeds(cases: &[&Case]) -> String {
     let names = [
         "seed",
         "'outcome",
@@ -87,7 +87,9 @@ fn seeds(cases: &[Case]) -> String {
         "waste",
         "'digest",
     ];
-    let (failed, fine): (Vec<_>, Vec<_>) = cases.iter().partition(|case| !case.report.is_success());
+    let cases = cases.iter().copied();
+    let (failed, fine): (Vec<&Case>, Vec<&Case>) =
+        cases.partition(|case| !case.report.is_success());
     let rows = failed.into_iter().chain(fine).map(|case| {
         let score = &case.score;
         let failures = case.report.failures();
@@ -128,7 +130,7 @@ mod tests {
             .shortfalls
             .push(Shortfall::Incomplete("a".into()));
         lost = Case::new(lost.name, lost.scenario, lost.backend, lost.report);
-        let page = overview("<i>", &[case(8), lost]).expect("a page");
+        let page = overview("<i>", &[&case(8), &lost]).expect("a page");
         assert!(page.contains("1 failed.") && page.contains("&lt;i&gt;") && !page.contains("<i>,"));
         let place = |seed: &str| page.find(seed).expect("a row");
         assert!(place("<tr><td>9</td>") < place("<tr><td>8</td>"));
