@@ -123,7 +123,7 @@ impl Active {
         let mut latency = least;
         if least < most {
             let spread = (most - least).as_micros() as u64;
-            latency = latency + Duration::from_micros(self.rng.below(spread + 1));
+            latency += Duration::from_micros(self.rng.below(spread + 1));
         }
         let mut begin = now;
         if let Some(rate) = rate {

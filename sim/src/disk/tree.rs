@@ -26,7 +26,7 @@ pub(super) struct Tree {
 #[derive(Debug)]
 enum Node {
     Folder,
-    File(File),
+    File(Box<File>),
     Link,
 }
 
@@ -61,7 +61,7 @@ impl Tree {
     /// The files that are there, in the order of their paths.
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut File> {
         self.nodes.values_mut().filter_map(|node| match node {
-            Node::File(file) => Some(file),
+            Node::File(file) => Some(&mut **file),
             Node::Folder | Node::Link => None,
         })
     }
@@ -83,7 +83,7 @@ impl Tree {
     /// Puts a file where nothing is.
     pub(super) fn make_file(&mut self, path: &str, file: File) -> Result<(), IoErrorKind> {
         let taken = file.taken();
-        self.make(path, Node::File(file))?;
+        self.make(path, Node::File(Box::new(file)))?;
         self.taken += taken;
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Tree {
         if let Some(Node::File(file)) = self.nodes.remove(path)
             && file.is_durable()
         {
-            self.ghosts.insert(path.to_owned(), file);
+            self.ghosts.insert(path.to_owned(), *file);
         }
         let mut left = path;
         while let Some((folder, _)) = left.rsplit_once('/') {
@@ -143,7 +143,7 @@ impl Tree {
             let is_back = rng.below(2) == 0 && ghost.lose_power(rng);
             // Where something else is in its place by now, it stays away.
             if is_back && !self.nodes.contains_key(&path) {
-                self.make(&path, Node::File(ghost)).ok();
+                self.make(&path, Node::File(Box::new(ghost))).ok();
             }
         }
         self.taken = self.files_mut().map(|file| file.taken()).sum();
