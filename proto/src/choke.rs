@@ -1,8 +1,8 @@
 //! Floor 2: which peers of a torrent are unchoked (BEP 3, "choking").
 //!
-//! Invariant: no more peers are unchoked than there are slots, and only interested ones that miss
-//! something. The choker keeps no books: each round it is told all it needs, so nothing can be
-//! forgotten when peers come and go.
+//! Invariant: after a round no more peers are unchoked than there are slots, and only interested ones
+//! that miss something. The choker keeps no books: each round it is told all it needs, so nothing can
+//! be forgotten when peers come and go.
 //!
 //! While we download, all slots but one go to those that give us most (tit for tat). The last one,
 //! and each that nobody earns, is *optimistic*: its peer has it for [`OPTIMISTIC`] and is then
@@ -16,7 +16,12 @@
 //! peers soon have something to trade. Who comes later than that after a peer began to wait goes
 //! behind it: nobody is starved, however many come, or come again.
 //!
-//! In both phases nobody is choked while there are slots for all.
+//! A seed whose line can give many peers [`SEED_SLOT_RATE`] each has slots for all of those: in a
+//! flash crowd the sooner many have something, and not the same, the sooner their lines are of use.
+//! A hundred leechers were busy ten seconds sooner with a seed of forty slots than with one of eight.
+//!
+//! In both phases nobody is choked while there are slots for all. A slot that falls vacant between
+//! rounds is given to whoever would be the next to have one.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -37,6 +42,12 @@ pub const NEWCOMER: Duration = Duration::from_secs(60);
 /// How much longer than it did a peer counts as having waited that we never served while we seed:
 /// long enough for a newcomer to go before a crowd of some dozens that all had their turn.
 pub const HEAD_START: Duration = Duration::from_secs(30 * 60);
+
+/// How long a slot may stand vacant before the caller asks who is to have it.
+pub const VACANCY: Duration = Duration::from_secs(1);
+
+/// While we seed, there are slots for as many peers as each get this many bytes per second.
+pub const SEED_SLOT_RATE: u64 = 64 * 1024;
 
 /// How much likelier a newcomer gets an optimistic slot.
 const NEWCOMER_WEIGHT: u64 = 3;
@@ -83,6 +94,29 @@ struct Choice<'a> {
     expired: Vec<&'a PeerView>,
 }
 
+impl PeerView {
+    /// Whether a slot is of use to it.
+    fn is_eligible(&self) -> bool {
+        self.interested && !self.has_all
+    }
+}
+
+impl Decision {
+    /// What leads to `chosen` and no others having a slot.
+    fn towards(mut chosen: Vec<ConnId>, peers: &[PeerView]) -> Self {
+        chosen.sort_unstable();
+        let mut decision = Decision::default();
+        for peer in peers {
+            match (chosen.binary_search(&peer.conn).is_ok(), peer.unchoked) {
+                (true, false) => decision.unchoke.push(peer.conn),
+                (false, true) => decision.choke.push(peer.conn),
+                _ => {}
+            }
+        }
+        decision
+    }
+}
+
 impl Choice<'_> {
     fn room(&self) -> usize {
         self.slots - self.chosen.len()
@@ -104,97 +138,99 @@ pub struct Choker {
 }
 
 impl Choker {
-    /// At most `slots` peers will be unchoked at a time, the optimistic ones included.
+    /// At most `slots` peers will be unchoked at a time, the optimistic ones included; more while we
+    /// seed and are fast, unless it is zero.
     #[must_use]
     pub fn new(rng: Rng, slots: usize) -> Self {
         Choker { rng, slots }
     }
 
     /// Whether a peer that becomes interested between rounds, and misses something, may be unchoked
-    /// at once, when `unchoked` peers are.
+    /// at once, when `unchoked` peers are and all together get `up_rate` bytes per second.
     #[must_use]
-    pub fn vacancy(&self, unchoked: usize) -> bool {
-        unchoked < self.slots
+    pub fn vacancy(&self, seeding: bool, up_rate: u64, unchoked: usize) -> bool {
+        unchoked < self.slots(seeding, up_rate)
     }
 
     /// Decides anew. To be asked each [`ROUND`] with all peers. O(peers x log peers).
     pub fn round(&mut self, now: Instant, seeding: bool, peers: &[PeerView]) -> Decision {
-        let eligible = peers.iter().filter(|peer| peer.interested && !peer.has_all);
-        let eligible: Vec<&PeerView> = eligible.collect();
-        let mut chosen = if seeding {
-            self.spread(now, eligible)
+        let slots = self.slots(seeding, peers.iter().map(|peer| peer.up_rate).sum());
+        let eligible: Vec<&PeerView> = peers.iter().filter(|peer| peer.is_eligible()).collect();
+        let chosen = if seeding {
+            self.spread(now, slots, eligible)
         } else {
-            self.reciprocate(now, eligible)
+            self.reciprocate(now, slots, eligible)
         };
-        chosen.sort_unstable();
-        let mut decision = Decision::default();
-        for peer in peers {
-            match (chosen.binary_search(&peer.conn).is_ok(), peer.unchoked) {
-                (true, false) => decision.unchoke.push(peer.conn),
-                (false, true) => decision.choke.push(peer.conn),
-                _ => {}
-            }
+        Decision::towards(chosen, peers)
+    }
+
+    /// Gives slots that fell vacant to those that wait, and takes none but from those that need
+    /// theirs no more. To be asked between rounds with all peers. O(peers x log peers).
+    pub fn fill(&mut self, now: Instant, seeding: bool, peers: &[PeerView]) -> Decision {
+        let slots = self.slots(seeding, peers.iter().map(|peer| peer.up_rate).sum());
+        let eligible = peers.iter().filter(|peer| peer.is_eligible());
+        let (kept, waiting): (Vec<&PeerView>, Vec<&PeerView>) =
+            eligible.partition(|peer| peer.unchoked);
+        let mut choice = Choice {
+            slots: slots.max(kept.len()),
+            chosen: kept.iter().map(|peer| peer.conn).collect(),
+            waiting,
+            expired: peers
+                .iter()
+                .filter(|peer| peer.unchoked && !peer.is_eligible())
+                .collect(),
+        };
+        if seeding {
+            self.serve_next(&mut choice);
+        } else {
+            self.draw_all(now, &mut choice);
         }
-        decision
+        Decision::towards(choice.finish(), peers)
+    }
+
+    /// How many peers may be unchoked at once.
+    fn slots(&self, seeding: bool, up_rate: u64) -> usize {
+        if !seeding || self.slots == 0 {
+            return self.slots;
+        }
+        self.slots.max((up_rate / SEED_SLOT_RATE) as usize)
     }
 
     /// While we download: those that give most, and chance.
-    fn reciprocate(&mut self, now: Instant, peers: Vec<&PeerView>) -> Vec<ConnId> {
+    fn reciprocate(&mut self, now: Instant, slots: usize, peers: Vec<&PeerView>) -> Vec<ConnId> {
         // A single slot is earned: nobody would give anything for a chance that all have alike.
-        let regular = if self.slots > 1 { self.slots - 1 } else { 1 };
-        let mut choice = self.best(now, peers, regular, earned, |_| OPTIMISTIC);
-        while choice.room() > 0 && !choice.waiting.is_empty() {
-            let drawn = self.draw(now, &mut choice.waiting);
-            choice.chosen.push(drawn);
-        }
+        let regular = if slots > 1 { slots - 1 } else { 1 };
+        let mut choice = best(now, slots, peers, regular, earned, |_| OPTIMISTIC);
+        self.draw_all(now, &mut choice);
         choice.finish()
     }
 
     /// While we seed: those that take fastest, and turns.
-    fn spread(&mut self, now: Instant, mut peers: Vec<&PeerView>) -> Vec<ConnId> {
-        // Chance decides between those that are equally fast or have waited equally long.
+    fn spread(&mut self, now: Instant, slots: usize, mut peers: Vec<&PeerView>) -> Vec<ConnId> {
+        // Chance decides between those that are equally fast.
         self.rng.shuffle(&mut peers);
-        let turns = (self.slots / 4).max(1);
-        let regular = self.slots.saturating_sub(turns);
-        let mut choice = self.best(now, peers, regular, taken, turn);
-        choice.waiting.sort_by_key(|peer| queued_at(peer));
-        let next = choice.waiting.iter().take(choice.room());
-        choice.chosen.extend(next.map(|peer| peer.conn));
+        let turns = (slots / 4).max(1);
+        let regular = slots.saturating_sub(turns);
+        let mut choice = best(now, slots, peers, regular, taken, turn);
+        self.serve_next(&mut choice);
         choice.finish()
     }
 
-    /// Gives `regular` slots to those with the most merit, if they have any, and the others to those
-    /// whose turn is not over.
-    fn best<'a>(
-        &self,
-        now: Instant,
-        mut peers: Vec<&'a PeerView>,
-        regular: usize,
-        merit: fn(&PeerView) -> u64,
-        turn: fn(&PeerView) -> Duration,
-    ) -> Choice<'a> {
-        // Among equals those that have a slot keep it.
-        peers.sort_by_key(|peer| Reverse((merit(peer), peer.unchoked)));
-        let worthy = peers.iter().take_while(|peer| merit(peer) > 0).count();
-        let rest = peers.split_off(worthy.min(regular).min(self.slots));
-        let mut choice = Choice {
-            slots: self.slots,
-            chosen: peers.iter().map(|peer| peer.conn).collect(),
-            waiting: Vec::new(),
-            expired: Vec::new(),
-        };
-        let mut tenants = Vec::new();
-        for peer in rest {
-            match tenure(now, peer) {
-                Some(tenure) if tenure < turn(peer) => tenants.push((tenure, peer)),
-                Some(_) => choice.expired.push(peer),
-                None => choice.waiting.push(peer),
-            }
+    /// Gives what slots are left to those that have waited longest.
+    fn serve_next(&mut self, choice: &mut Choice<'_>) {
+        // Chance decides between those that have waited equally long.
+        self.rng.shuffle(&mut choice.waiting);
+        choice.waiting.sort_by_key(|peer| queued_at(peer));
+        let next = choice.waiting.iter().take(choice.room());
+        choice.chosen.extend(next.map(|peer| peer.conn));
+    }
+
+    /// Gives what slots are left by chance.
+    fn draw_all(&mut self, now: Instant, choice: &mut Choice<'_>) {
+        while choice.room() > 0 && !choice.waiting.is_empty() {
+            let drawn = self.draw(now, &mut choice.waiting);
+            choice.chosen.push(drawn);
         }
-        tenants.sort_by_key(|(tenure, _)| *tenure);
-        let kept = tenants.iter().take(choice.room());
-        choice.chosen.extend(kept.map(|(_, peer)| peer.conn));
-        choice
     }
 
     /// Takes a random one out of those that wait.
@@ -215,6 +251,40 @@ impl Choker {
         });
         waiting.swap_remove(drawn.unwrap_or(0)).conn
     }
+}
+
+/// Gives `regular` slots to those with the most merit, if they have any, and the others to those
+/// whose turn is not over.
+fn best<'a>(
+    now: Instant,
+    slots: usize,
+    mut peers: Vec<&'a PeerView>,
+    regular: usize,
+    merit: fn(&PeerView) -> u64,
+    turn: fn(&PeerView) -> Duration,
+) -> Choice<'a> {
+    // Among equals those that have a slot keep it.
+    peers.sort_by_key(|peer| Reverse((merit(peer), peer.unchoked)));
+    let worthy = peers.iter().take_while(|peer| merit(peer) > 0).count();
+    let rest = peers.split_off(worthy.min(regular).min(slots));
+    let mut choice = Choice {
+        slots,
+        chosen: peers.iter().map(|peer| peer.conn).collect(),
+        waiting: Vec::new(),
+        expired: Vec::new(),
+    };
+    let mut tenants = Vec::new();
+    for peer in rest {
+        match tenure(now, peer) {
+            Some(tenure) if tenure < turn(peer) => tenants.push((tenure, peer)),
+            Some(_) => choice.expired.push(peer),
+            None => choice.waiting.push(peer),
+        }
+    }
+    tenants.sort_by_key(|(tenure, _)| *tenure);
+    let kept = tenants.iter().take(choice.room());
+    choice.chosen.extend(kept.map(|(_, peer)| peer.conn));
+    choice
 }
 
 /// What earns a peer a slot: nothing if it snubs us.
@@ -283,7 +353,7 @@ mod tests {
                 interested: true,
                 unchoked: false,
                 down_rate,
-                up_rate: 10_000,
+                up_rate: 100,
                 snubbed: false,
                 connected_at: Instant::ZERO,
                 switched_at: None,
@@ -302,7 +372,23 @@ mod tests {
         fn round(&mut self) -> Decision {
             self.now += ROUND;
             let decision = self.choker.round(self.now, self.seeding, &self.peers);
-            for (peer, served) in self.peers.iter_mut().zip(&mut self.served) {
+            self.obey(&decision);
+            for (peer, served) in self.peers.iter().zip(&mut self.served) {
+                assert!(!peer.unchoked || peer.is_eligible());
+                *served += u32::from(peer.unchoked);
+            }
+            decision
+        }
+
+        fn fill(&mut self) -> Decision {
+            self.now += VACANCY;
+            let decision = self.choker.fill(self.now, self.seeding, &self.peers);
+            self.obey(&decision);
+            decision
+        }
+
+        fn obey(&mut self, decision: &Decision) {
+            for peer in &mut self.peers {
                 assert!(peer.unchoked || !decision.choke.contains(&peer.conn));
                 assert!(!peer.unchoked || !decision.unchoke.contains(&peer.conn));
                 let unchoked = decision.unchoke.contains(&peer.conn);
@@ -310,11 +396,8 @@ mod tests {
                     peer.switched_at = Some(self.now);
                     peer.unchoked = unchoked;
                 }
-                assert!(!peer.unchoked || (peer.interested && !peer.has_all));
-                *served += u32::from(peer.unchoked);
             }
             assert!(self.unchoked() <= self.slots);
-            decision
         }
 
         fn rounds(&mut self, rounds: u32) {
@@ -415,9 +498,56 @@ mod tests {
             scene.peers[full].has_all = true;
             scene.rounds(50);
             assert_eq!(scene.served, [50, 50, 50, 50, 50, 0, 0]);
-            assert!(scene.choker.vacancy(scene.unchoked()) && !scene.choker.vacancy(8));
+            assert!(scene.choker.vacancy(seeding, 0, scene.unchoked()));
+            assert!(!scene.choker.vacancy(seeding, 0, 8));
             scene.peers[0].interested = false;
             assert_eq!(scene.round().choke, [scene.peers[0].conn]);
+        }
+    }
+
+    /// What a peer needs no more another has at once; nobody else loses anything.
+    #[test]
+    fn a_vacant_slot_is_given_to_the_next() {
+        for seeding in [false, true] {
+            let mut scene = Scene::new(4, seeding);
+            scene.add_all([0; 6]);
+            scene.round();
+            assert_eq!(scene.fill(), Decision::default());
+            let sated = scene.peers.iter().position(|peer| peer.unchoked).unwrap();
+            scene.peers[sated].interested = false;
+            let decision = scene.fill();
+            assert_eq!(decision.choke, [scene.peers[sated].conn]);
+            assert_eq!((decision.unchoke.len(), scene.unchoked()), (1, 4));
+            let waiting = scene.peers.iter_mut().filter(|peer| !peer.unchoked);
+            waiting.for_each(|peer| peer.interested = false);
+            let bored = scene.peers.iter().position(|peer| peer.unchoked).unwrap();
+            scene.peers[bored].interested = false;
+            assert_eq!(scene.fill(), Decision::default(), "nobody waits");
+        }
+    }
+
+    /// A seed serves as many as its line can serve well; one that downloads does not give away what
+    /// others would give for.
+    #[test]
+    fn a_fast_seed_has_more_slots() {
+        for (seeding, slots) in [(true, 10), (false, 4)] {
+            let mut scene = Scene::new(4, seeding);
+            scene.add_all([0; 20]);
+            scene.round();
+            assert_eq!(scene.unchoked(), 4);
+            for peer in &mut scene.peers {
+                peer.up_rate = SEED_SLOT_RATE / 2;
+            }
+            scene.slots = slots;
+            scene.fill();
+            assert_eq!(scene.unchoked(), slots);
+            scene.rounds(10);
+            assert_eq!(scene.unchoked(), slots);
+            let vacancy = |unchoked| {
+                let up_rate = 10 * SEED_SLOT_RATE;
+                scene.choker.vacancy(seeding, up_rate, unchoked)
+            };
+            assert!(vacancy(slots - 1) && !vacancy(slots));
         }
     }
 
@@ -429,7 +559,7 @@ mod tests {
         scene.add_all([0; 20]);
         let fast = [3, 9, 15];
         for peer in fast {
-            scene.peers[peer].up_rate = 1_000_000;
+            scene.peers[peer].up_rate = 20_000;
         }
         scene.rounds(3 * 20);
         scene.served.fill(0);
@@ -439,7 +569,7 @@ mod tests {
             assert_eq!(scene.served[peer], 3 * 5, "peer {peer}");
         }
         let faster = scene.add(0);
-        scene.peers[faster].up_rate = 2_000_000;
+        scene.peers[faster].up_rate = 30_000;
         scene.peers[faster].connected_at = scene.now;
         scene.rounds(4);
         scene.served.fill(0);
@@ -501,18 +631,19 @@ mod tests {
         assert_eq!(scene.served, [60, 60, 20, 60]);
     }
 
-    /// No slots, no peers unchoked; no peers, nothing to decide.
     /// Who has no slots to give serves nobody, whatever he is given.
     #[test]
     fn without_slots_nobody_is_served() {
         for seeding in [false, true] {
             let mut scene = Scene::new(0, seeding);
             scene.add_all([0, 1000, 2000]);
-            assert!(!scene.choker.vacancy(0));
+            assert!(!scene.choker.vacancy(seeding, 10 * SEED_SLOT_RATE, 0));
             assert_eq!(scene.round(), Decision::default());
+            assert_eq!(scene.fill(), Decision::default());
         }
     }
 
+    /// No slots, no peers unchoked; no peers, nothing to decide.
     #[test]
     fn nothing_is_decided_from_nothing() {
         let mut scene = Scene::new(0, false);

@@ -95,6 +95,14 @@ impl Engine {
         self.torrents.get(&torrent).map_or(0, Torrent::unchoked)
     }
 
+    /// The most peers of a torrent that may be unchoked.
+    #[must_use]
+    pub fn slots(&self, torrent: TorrentId) -> usize {
+        self.torrents
+            .get(&torrent)
+            .map_or(0, |torrent| torrent.slots(&self.shared))
+    }
+
     /// The settings it was made with, and the limits that were set since.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -318,6 +326,9 @@ impl Engine {
             Timer::Choke(id) => {
                 self.with(id, |torrent, shared| torrent.choke_round(now, shared));
                 self.rescue_memory();
+            }
+            Timer::Vacancy(id) => {
+                self.with(id, |torrent, shared| torrent.fill_slots(now, shared));
             }
             Timer::Haves(id) => {
                 self.with(id, |torrent, shared| torrent.spread_haves(now, shared));

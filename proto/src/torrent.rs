@@ -31,7 +31,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::api::{
-    Access, Add, Disk, DiskError, Event, FileStats, Mode, Output, PeerStats, Phase, TorrentStats,
+    Access, Add, Config, Disk, DiskError, Event, FileStats, Mode, Output, PeerStats, Phase,
+    TorrentStats,
 };
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
@@ -106,6 +107,7 @@ pub(crate) struct Torrent {
     /// The connection to the tracker.
     tracker_conn: Option<ConnId>,
     rounds: Alarm,
+    vacancies: Alarm,
     haves: Alarm,
     dials: Alarm,
     announces: Alarm,
@@ -172,6 +174,7 @@ impl Torrent {
             announcer,
             tracker_conn: None,
             rounds: Alarm::default(),
+            vacancies: Alarm::default(),
             haves: Alarm::default(),
             dials: Alarm::default(),
             announces: Alarm::default(),
@@ -211,6 +214,19 @@ impl Torrent {
     /// How many peers are unchoked.
     pub(crate) fn unchoked(&self) -> usize {
         self.sessions().filter(|peer| !peer.choked).count()
+    }
+
+    /// The most that may be: a seed on a fast line may have slots for all.
+    pub(crate) fn slots(&self, shared: &Shared) -> usize {
+        let Config {
+            upload_slots,
+            max_peers,
+            ..
+        } = shared.config;
+        match (self.phase, upload_slots) {
+            (Phase::Seeding, 1..) => upload_slots.max(max_peers),
+            _ => upload_slots,
+        }
     }
 
     /// Whether peers are spoken to.

@@ -157,15 +157,8 @@ impl Watch {
             engine.slab_bytes(),
             config.memory_budget,
         );
-        let unchoked = engine.unchoked(torrent);
-        self.at_most(
-            now,
-            host,
-            Check::Slots,
-            "unchoked",
-            unchoked,
-            config.upload_slots,
-        );
+        let (unchoked, slots) = (engine.unchoked(torrent), engine.slots(torrent));
+        self.at_most(now, host, Check::Slots, "unchoked", unchoked, slots);
         let Links {
             all,
             peers,

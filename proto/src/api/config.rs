@@ -24,7 +24,8 @@ pub struct Config {
     pub max_half_open: usize,
     /// The most connections of every kind, in all.
     pub max_connections: usize,
-    /// Peers unchoked at once for each torrent, the optimistic one included; zero to serve nobody.
+    /// Peers unchoked at once for each torrent, the optimistic one included; more while seeding on a
+    /// line that gives each of those 64 KiB/s. Zero to serve nobody.
     pub upload_slots: usize,
     /// The most bytes per second received from peers and trackers, in all; `None` for no limit.
     pub down_limit: Option<NonZeroU64>,

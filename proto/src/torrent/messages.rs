@@ -127,7 +127,10 @@ impl Torrent {
                 peer.wants_us = true;
                 self.unchoke_if_vacant(now, conn, peer, shared);
             }
-            Message::NotInterested => peer.wants_us = false,
+            Message::NotInterested => {
+                peer.wants_us = false;
+                self.slot_vacated(now, peer, shared);
+            }
             Message::Have(index) => self.has_piece(now, conn, session, index, shared)?,
             Message::Request(range) => self.requested(conn, peer, range, shared)?,
             Message::Cancel(range) => self.cancelled(conn, peer, range, shared),

@@ -11,7 +11,7 @@ use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Event, Phase};
 use crate::base::id::ConnId;
 use crate::base::time::Instant;
-use crate::choke::{PeerView, ROUND};
+use crate::choke::{Decision, PeerView, ROUND, VACANCY};
 use crate::peer::opening::{Opened, Opening};
 use crate::peer::upload::UPLOAD_QUEUE_MAX;
 use crate::peer::{IDLE_LIMIT, KEEP_ALIVE, Peer, SNUB_AFTER, Violation};
@@ -153,6 +153,7 @@ impl Torrent {
         };
         self.hungry.remove(&conn);
         let peer = &mut session.peer;
+        self.slot_vacated(now, peer, shared);
         self.release_requests(conn, peer, shared);
         if let Some(counted) = session.counted.take() {
             self.picker.peer_left(counted, &peer.have);
@@ -264,8 +265,42 @@ impl Torrent {
         peer: &mut Peer<Writer>,
         shared: &mut Shared,
     ) {
-        if peer.choked && self.is_live() && self.choker.vacancy(self.unchoked()) {
+        if !peer.choked || !self.is_live() {
+            return;
+        }
+        let (seeding, up_rate) = (self.phase == Phase::Seeding, self.up.rate(now));
+        if self.choker.vacancy(seeding, up_rate, self.unchoked()) {
             self.unchoke(now, conn, peer, shared);
+        } else {
+            self.look_for_vacancies(now, shared);
+        }
+    }
+
+    /// A peer needs its slot no more, if it has one: another may have it.
+    pub(super) fn slot_vacated(&mut self, now: Instant, peer: &Peer<Writer>, shared: &mut Shared) {
+        if !peer.choked {
+            self.look_for_vacancies(now, shared);
+        }
+    }
+
+    fn look_for_vacancies(&mut self, now: Instant, shared: &mut Shared) {
+        self.vacancies
+            .set(&mut shared.timers, now + VACANCY, Timer::Vacancy(self.id));
+    }
+
+    /// Slots may be vacant while others wait for one.
+    pub(crate) fn fill_slots(&mut self, now: Instant, shared: &mut Shared) {
+        if !self.vacancies.fired(now) || !self.is_live() {
+            return;
+        }
+        let views = self.views(now);
+        let seeding = self.phase == Phase::Seeding;
+        let decision = self.choker.fill(now, seeding, &views);
+        self.carry_out(now, decision, shared);
+        // A seed comes to have more slots as it is seen to be fast.
+        let waits = |peer: &Peer<Writer>| peer.wants_us && peer.choked;
+        if seeding && self.sessions().any(waits) {
+            self.look_for_vacancies(now, shared);
         }
     }
 
@@ -276,12 +311,20 @@ impl Torrent {
         }
         self.rounds
             .set(&mut shared.timers, now + ROUND, Timer::Choke(self.id));
-        let views: Vec<PeerView> = self
-            .peers
-            .iter()
-            .map(|(conn, session)| view(now, *conn, &session.peer))
-            .collect();
+        let views = self.views(now);
         let decision = self.choker.round(now, self.phase == Phase::Seeding, &views);
+        self.carry_out(now, decision, shared);
+        self.reconsider(now, shared);
+        self.seek_peers(now, shared);
+    }
+
+    fn views(&self, now: Instant) -> Vec<PeerView> {
+        let peers = self.peers.iter();
+        let views = peers.map(|(conn, session)| view(now, *conn, &session.peer));
+        views.collect()
+    }
+
+    fn carry_out(&mut self, now: Instant, decision: Decision, shared: &mut Shared) {
         for conn in decision.choke {
             self.with_session(conn, |torrent, session| {
                 torrent.choke(now, conn, &mut session.peer, shared);
@@ -292,8 +335,6 @@ impl Torrent {
                 torrent.unchoke(now, conn, &mut session.peer, shared);
             });
         }
-        self.reconsider(now, shared);
-        self.seek_peers(now, shared);
     }
 
     /// Peers that rejected requests or had no block to ask for are tried again, and those that have

@@ -54,6 +54,8 @@ pub(crate) enum Timer {
     Conn(ConnId),
     /// A torrent's choking round.
     Choke(TorrentId),
+    /// A torrent's slots that fell vacant.
+    Vacancy(TorrentId),
     /// A torrent's peers are told of new pieces.
     Haves(TorrentId),
     /// A torrent's tracker.
