@@ -7,7 +7,8 @@
 //! In front stands the virtual time in seconds; `in` is what the machine is told, `out` what it asks
 //! for. Connections are called `c`, operations `o`, each with its slot and generation. Bytes of a
 //! connection with a peer are told as the messages that end in them; blocks as
-//! `PIECE+BEGIN+LENGTH`. The trace changes nothing: with and without it a run has one digest.
+//! `PIECE+BEGIN+LENGTH`. The lines of one host are in its own order; turmoil lets one host after the
+//! other live through a tick, so between hosts they may be out of order by that much. The trace changes nothing: with and without it a run has one digest.
 
 mod stream;
 mod words;

@@ -17,11 +17,15 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::progress::{Progress, Status};
 use crate::say::{self, Level};
 
-type Result1 = Result<(Case, Cost), Breakdown>;
+/// What a run came to.
+type Ended = Result<(Case, Cost), Breakdown>;
+
+/// A figure of a run, if it has one.
+type Figure = fn(&Case) -> Option<f64>;
 
 /// What became of the seeds, in their order.
 struct Ledger {
-    ended: Vec<Option<Result1>>,
+    ended: Vec<Option<Ended>>,
     /// How many at the front have been told on stdout.
     told: usize,
     count: usize,
@@ -75,7 +79,7 @@ fn play(plan: &Plan, seeds: &[u64], jobs: usize, level: Level) -> Result<Ledger,
 }
 
 /// Takes the next seed until there is none; ends early if nobody listens any more.
-fn work(plan: &Plan, seeds: &[u64], next: &AtomicUsize, sender: &Sender<(usize, Result1)>) {
+fn work(plan: &Plan, seeds: &[u64], next: &AtomicUsize, sender: &Sender<(usize, Ended)>) {
     loop {
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(seed) = seeds.get(at) else { return };
@@ -89,14 +93,14 @@ fn work(plan: &Plan, seeds: &[u64], next: &AtomicUsize, sender: &Sender<(usize, 
     }
 }
 
-fn has_failed(result: &Result1) -> bool {
+fn has_failed(result: &Ended) -> bool {
     result
         .as_ref()
         .map_or(true, |(case, _)| !case.report.is_success())
 }
 
 /// A run in a line.
-fn line(seed: u64, result: &Result1) -> String {
+fn line(seed: u64, result: &Ended) -> String {
     let case = match result {
         Ok((case, _)) => case,
         Err(error) => {
@@ -136,7 +140,7 @@ fn summarize(plan: &Plan, seeds: &[u64], ledger: &Ledger) {
         say::line(line(*seed, result));
         say::line(format_args!("  to see it again: {}", plan.replay(*seed)));
     }
-    let figures: [(&str, fn(&Case) -> Option<f64>); 4] = [
+    let figures: [(&str, Figure); 4] = [
         ("last / bound", |case| case.score.last_over_bound),
         ("mean / bound", |case| case.score.mean_over_bound),
         ("seeds' copies", |case| case.score.seed_copies),
@@ -168,7 +172,7 @@ impl Ledger {
         }
     }
 
-    fn enter(&mut self, at: usize, result: Result1) {
+    fn enter(&mut self, at: usize, result: Ended) {
         self.count += 1;
         self.failed += usize::from(has_failed(&result));
         if let Ok((_, cost)) = &result {

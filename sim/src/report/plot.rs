@@ -86,6 +86,8 @@ impl Plot {
             .x_desc(self.right)
             .y_desc(self.up)
             .y_labels(6)
+            .x_label_formatter(&label)
+            .y_label_formatter(&label)
             .draw()?;
         for at in &self.lines {
             let line = [(*at, 0.0), (*at, top)];
@@ -109,6 +111,11 @@ impl Plot {
         let some = |most: f64| if most > 0.0 { most } else { 1.0 };
         (some(right.fold(0.0, f64::max) * 1.02), some(top))
     }
+}
+
+/// A number as people write it, without a point where it is whole.
+fn label(value: &f64) -> String {
+    ((value * 1000.0).round() / 1000.0).to_string()
 }
 
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;

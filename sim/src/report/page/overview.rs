@@ -6,6 +6,9 @@ use super::markup::{Escaped, figure, number, percent, table};
 use super::page;
 use crate::score::Spread;
 
+/// A figure of a run, if it has one.
+type Figure = fn(&Case) -> Option<f64>;
+
 /// The page of many runs, those that failed first; `title` is what they have in common.
 ///
 /// # Errors
@@ -36,7 +39,7 @@ pub fn overview(title: &str, cases: &[&Case]) -> Result<String, PlotError> {
 }
 
 fn spread(cases: &[&Case]) -> String {
-    let figures: [(&str, fn(&Case) -> Option<f64>); 6] = [
+    let figures: [(&str, Figure); 6] = [
         ("last / bound", |case| case.score.last_over_bound),
         ("mean / bound", |case| case.score.mean_over_bound),
         ("copies from seeds", |case| case.score.seed_copies),
@@ -53,7 +56,7 @@ fn spread(cases: &[&Case]) -> String {
 }
 
 fn ratios(cases: &[&Case]) -> Plot {
-    let curve = |name: &str, value: fn(&Case) -> Option<f64>| {
+    let curve = |name: &str, value: Figure| {
         let mut ratios: Vec<f64> = cases.iter().copied().filter_map(value).collect();
         ratios.sort_by(f64::total_cmp);
         let points = ratios.into_iter().zip(1..);
