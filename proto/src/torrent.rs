@@ -109,6 +109,8 @@ pub(crate) struct Torrent {
     rounds: Alarm,
     vacancies: Alarm,
     haves: Alarm,
+    /// By when every peer hears of the pieces had since it was last so.
+    haves_due: Option<Instant>,
     dials: Alarm,
     announces: Alarm,
     down: Meter,
@@ -176,6 +178,7 @@ impl Torrent {
             rounds: Alarm::default(),
             vacancies: Alarm::default(),
             haves: Alarm::default(),
+            haves_due: None,
             dials: Alarm::default(),
             announces: Alarm::default(),
             down: Meter::default(),

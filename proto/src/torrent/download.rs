@@ -17,8 +17,12 @@ use crate::picker::{Arrival, Pick};
 use crate::store::assembly::Writer;
 use crate::wire::message::{BlockRequest, Message};
 
-/// Peers hear of a new piece at most this much later; meanwhile several gather.
+/// Peers that may act on a new piece hear of it at most this much later; meanwhile several gather.
 const HAVE_DELAY: Duration = Duration::from_millis(500);
+/// All others hear of it at most this much later, or with what else is said to them: they have it,
+/// or are choked and interested anyway, so it only tells them how rare it is. A crowd of peers that
+/// told each other of each piece at once would say more than all else together.
+const HAVE_DELAY_MAX: Duration = Duration::from_secs(5);
 
 impl Torrent {
     /// Asks `peer` for as much as its pipeline holds and memory allows.
@@ -329,6 +333,7 @@ impl Torrent {
         self.assembly.forget(piece);
         self.have.insert(piece.at());
         self.have_log.push(piece);
+        self.haves_due.get_or_insert(now + HAVE_DELAY_MAX);
         self.haves
             .set(&mut shared.timers, now + HAVE_DELAY, Timer::Haves(self.id));
         if self.phase == Phase::Downloading && self.picker.is_done() {
@@ -389,10 +394,18 @@ impl Torrent {
         if !self.haves.fired(now) {
             return;
         }
+        let is_due = self.haves_due.is_some_and(|due| due <= now);
         for (conn, session) in &self.peers {
-            if session.peer.have_cursor < self.have_log.len() {
+            let news = &self.have_log[session.peer.have_cursor..];
+            if !news.is_empty() && (is_due || may_act_on(&session.peer, news)) {
                 shared.mark_ready(*conn);
             }
+        }
+        if is_due {
+            self.haves_due = None;
+        } else if let Some(due) = self.haves_due {
+            self.haves
+                .set(&mut shared.timers, due, Timer::Haves(self.id));
         }
     }
 
@@ -442,6 +455,12 @@ impl Torrent {
     pub(crate) fn slab_capacity(&self) -> usize {
         self.layout.piece_length() as usize
     }
+}
+
+/// Whether a peer may ask for one of these pieces now, or become interested because of one.
+fn may_act_on(peer: &Peer<Writer>, news: &[PieceIndex]) -> bool {
+    let lacks = |piece: &PieceIndex| !peer.have.contains(piece.at());
+    (!peer.choked || !peer.wants_us) && news.iter().any(lacks)
 }
 
 pub(super) fn range(block: Block) -> BlockRequest {

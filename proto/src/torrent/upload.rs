@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
+
 use super::Torrent;
 use super::download::range;
 use super::shared::{Op, Shared};
@@ -166,7 +168,7 @@ impl Torrent {
         &self,
         block: Block,
         shared: &mut Shared,
-    ) -> Option<Vec<(Arc<Slab>, u32, u32)>> {
+    ) -> Option<SmallVec<[(Arc<Slab>, u32, u32); 1]>> {
         let end = block.begin + block.len;
         let chunks = block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN;
         chunks
@@ -189,6 +191,8 @@ impl Torrent {
 
     /// Reads what the peer's next requests need, and has the peer woken when it is there.
     fn read_ahead(&self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) {
+        // Blocks asked for in a row mostly lie in the same chunk.
+        let mut last = None;
         for block in peer.uploads.iter().take(LOOK_AHEAD) {
             let end = block.begin + block.len;
             for index in block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN {
@@ -197,7 +201,7 @@ impl Torrent {
                     piece: block.piece,
                     index,
                 };
-                if !self.read_chunk(conn, key, shared) {
+                if last.replace(key) != Some(key) && !self.read_chunk(conn, key, shared) {
                     return;
                 }
             }

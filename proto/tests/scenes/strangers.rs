@@ -1,6 +1,8 @@
 //! Engines against peers that lie, flood and break the rules.
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 
 use ripcurrent_proto::api::{Command, Config, Event, Mode};
 use ripcurrent_proto::base::bits::Bitfield;
@@ -356,4 +358,76 @@ fn one_host_does_not_take_all_handshakes() {
     assert_eq!(come(&mut world, LIAR), 10);
     world.run_for(Duration::from_secs(21));
     assert_eq!(come(&mut world, outside), 3, "their time was over");
+}
+
+/// A peer that asks for nothing and counts how many new pieces it is told of at a time.
+struct Listener {
+    hello: Vec<u8>,
+    reader: HandshakeReader,
+    decoder: Option<Decoder>,
+    batches: Rc<RefCell<Vec<usize>>>,
+}
+
+impl Stranger for Listener {
+    fn speak(&mut self, mut heard: &[u8]) -> Vec<u8> {
+        while self.decoder.is_none() && !heard.is_empty() {
+            if let Progress::Whole(_) = self.reader.push(&mut heard).expect("a handshake") {
+                self.decoder = Some(Decoder::new(31));
+            }
+        }
+        let mut told = 0;
+        if let Some(decoder) = &mut self.decoder {
+            while let Some(frame) = decoder.next(&mut heard).expect("a frame") {
+                told += usize::from(matches!(frame, Frame::Message(Message::Have(_))));
+            }
+        }
+        if told > 0 {
+            self.batches.borrow_mut().push(told);
+        }
+        std::mem::take(&mut self.hello)
+    }
+}
+
+/// Who may become interested because of a piece hears of it soon; who is interested already and
+/// choked hears of several at a time, and of each in the end.
+#[test]
+fn who_cannot_act_on_news_hears_it_gathered() {
+    let (torrent, content) = torrent(PIECE, &[2_000_000]);
+    let info_hash = torrent.hashes().v1.expect("a v1 torrent");
+    let mut world = World::new(1);
+    let host = world.host(Config {
+        up_limit: std::num::NonZeroU64::new(200_000),
+        ..Config::default()
+    });
+    world.hosts[host].disk.fill(&torrent, &content);
+    world.command(host, Command::Add(add(&torrent, Mode::Seed)));
+    let leecher = world.host(Config {
+        upload_slots: 0,
+        ..Config::default()
+    });
+    world.command(leecher, Command::Add(add(&torrent, Mode::Download)));
+    world.run_for(Duration::from_millis(10));
+    world.introduce(leecher, host);
+    let listeners = [true, false].map(|is_interested| {
+        let mut hello = handshake(info_hash, Reserved::NONE);
+        if is_interested {
+            Message::Interested.encode(&mut hello);
+        }
+        let batches = Rc::new(RefCell::new(Vec::new()));
+        let listener = Listener {
+            hello,
+            reader: HandshakeReader::new(),
+            decoder: None,
+            batches: Rc::clone(&batches),
+        };
+        let ip = Ipv4Addr::new(127, 0, 9, 1 + u8::from(is_interested));
+        world.stranger(leecher, ip, Box::new(listener));
+        batches
+    });
+    world.run_for(Duration::from_secs(30));
+    let [choked, other] = listeners.map(|batches| batches.take());
+    assert_eq!(choked.iter().sum::<usize>(), 31, "{choked:?}");
+    assert_eq!(other.iter().sum::<usize>(), 31, "{other:?}");
+    assert!((2..=4).contains(&choked.len()), "{choked:?}");
+    assert!(other.len() >= 10, "{other:?}");
 }
