@@ -13,7 +13,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
-use crate::base::slab::Slab;
+use crate::base::slab::{PAGE, Slab};
 use crate::meta::layout::{Block, PieceIndex};
 
 /// The right to write one block of one opening of a piece.
@@ -107,7 +107,10 @@ impl Assembly {
             "the decoder bounds a payload by its header"
         );
         let at = (writer.block.begin + writer.written) as usize;
-        filling.slab.as_mut_slice()[at..at + bytes.len()].copy_from_slice(bytes);
+        put(
+            &mut filling.slab.as_mut_slice()[at..at + bytes.len()],
+            bytes,
+        );
         writer.written = end;
         true
     }
@@ -160,6 +163,16 @@ impl Assembly {
         let mut writing = filling.writing.iter();
         let at = writing.position(|writing| writing.serial == writer.serial)?;
         Some((filling, at))
+    }
+}
+
+/// Copies `bytes`, but for the pages that are there already: a slab begins as zeros, so runs of
+/// zeros, as in sparse files, take no memory. Others differ in their first bytes.
+fn put(to: &mut [u8], bytes: &[u8]) {
+    for (to, bytes) in to.chunks_mut(PAGE).zip(bytes.chunks(PAGE)) {
+        if to != bytes {
+            to.copy_from_slice(bytes);
+        }
     }
 }
 
@@ -224,5 +237,26 @@ mod tests {
         assembly.open(PIECE, slab());
         assert!(!assembly.write(&mut old, b"yy") && !assembly.end(old));
         assert_eq!(assembly.close(PIECE).unwrap().as_slice(), &[0; 8]);
+    }
+
+    /// In a slab that was used before, pages that hold what came are as right as those that do not.
+    #[test]
+    fn pages_are_written_where_they_differ() {
+        let mut slab = Slab::new(4 * PAGE);
+        slab.set_len(4 * PAGE);
+        slab.as_mut_slice()[PAGE..3 * PAGE].fill(7);
+        let mut came = alloc::vec![0; 4 * PAGE];
+        came[PAGE..2 * PAGE].fill(7);
+        came[4 * PAGE - 1] = 9;
+        let mut assembly = Assembly::default();
+        assembly.open(PIECE, slab);
+        let len = 4 * PAGE as u32;
+        let block = Block { len, ..block(0) };
+        let mut writer = assembly.begin(block).unwrap();
+        for bytes in came.chunks(1000) {
+            assert!(assembly.write(&mut writer, bytes));
+        }
+        assert!(assembly.end(writer));
+        assert_eq!(assembly.close(PIECE).unwrap().as_slice(), came);
     }
 }

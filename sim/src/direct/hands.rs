@@ -29,7 +29,7 @@ pub(super) enum Done {
     Ended(SocketId, EndReason),
     Returned(ConnId, Transmission),
     Closed(ConnId),
-    Worked(Input<'static>),
+    Worked(Box<Input<'static>>),
 }
 
 impl<'a> Hands<'a> {
@@ -56,7 +56,7 @@ impl<'a> Hands<'a> {
                 machine.handle(now, Input::Returned { conn, transmission });
             }
             Done::Closed(conn) => machine.handle(now, Input::Closed { conn }),
-            Done::Worked(input) => machine.handle(now, input),
+            Done::Worked(input) => machine.handle(now, *input),
         }
     }
 

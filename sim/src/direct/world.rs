@@ -260,7 +260,7 @@ impl World {
                     return;
                 }
                 let input = job.perform(&mut self.hosts[host].disk, &self.names);
-                self.tell(host, Done::Worked(input));
+                self.tell(host, Done::Worked(Box::new(input)));
             }
             Event::PassedUp(socket) => {
                 self.put(socket);
