@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Does the simulator find bugs? Plants them, one at a time, and counts the seeds that it takes.
+
+Copies the tree to target/hunt, applies one patch, builds, and runs drawn scenarios until one fails.
+Prints for each bug which check caught it, at which seed, or that none did.
+
+    sim/bugs/hunt.py                      all bugs of this folder
+    sim/bugs/hunt.py --sample 5           five of them, others each day
+    sim/bugs/hunt.py half-open            those with this in their name
+    sim/bugs/hunt.py --mutants 100        random operator mutants instead (needs cargo-mutants)
+
+Exits with 1 if the tree fails without a bug, or if less is caught than --expect says (in percent).
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+HUNT = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "hunt"
+TREE = HUNT / "tree"
+BINARY = HUNT / "target" / "hunt" / "ripcurrent"
+# Where operators are mutated: what decides who gets which block.
+MUTATED = ["proto/src/picker/**", "proto/src/choke.rs", "proto/src/peer/**", "proto/src/store/**"]
+# A run that takes this many seconds of CPU time, some fifty times what one needs, goes in circles.
+CPU_LIMIT = 60
+
+
+def main():
+    options = parse()
+    prepare()
+    if not build():
+        sys.exit("the tree does not build without a bug")
+    seeds = range(1, options.seeds + 1)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        innocent = first_failure(pool, options, seeds)
+        if innocent:
+            sys.exit(f"without a bug seed {innocent[0]} fails: {innocent[1]}")
+        bugs = mutants(options) if options.mutants else planted(options)
+        results = [hunt(pool, options, bug, seeds) for bug in bugs]
+    conclude(results, options)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("names", nargs="*", help="only bugs with one of these in their name")
+    parser.add_argument("--seeds", type=int, default=50, help="how many seeds to try (50)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at once")
+    parser.add_argument("--backend", default="direct", help="turmoil or direct (direct)")
+    parser.add_argument("--sample", type=int, help="so many of them, drawn by the date")
+    parser.add_argument("--mutants", type=int, help="so many random mutants in place of the bugs")
+    parser.add_argument("--draw", type=int, default=1, help="the seed that mutants are drawn by (1)")
+    parser.add_argument("--expect", type=int, default=0, help="the least percentage to be caught")
+    return parser.parse_args()
+
+
+def prepare():
+    """Brings the copy of the tree up to date; what is the same stays, so that builds are short."""
+    listed = run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+    files = {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+    for path in [path for path in TREE.rglob("*") if path.is_file()]:
+        if str(path.relative_to(TREE)) not in files:
+            path.unlink()
+    for name in files:
+        put(TREE / name, (ROOT / name).read_bytes(), (ROOT / name).stat().st_mode)
+
+
+def put(path, content, mode=0o644):
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(mode)
+
+
+def build():
+    """Builds the command line; without line tables or link-time optimisation, for speed."""
+    command = ["cargo", "build", "--quiet", "--profile", "hunt", "-p", "ripcurrent"]
+    command += ["--config", 'profile.hunt.inherits="release"', "--config", 'profile.hunt.lto="off"']
+    command += ["--config", "profile.hunt.debug=false", "--config", "profile.hunt.opt-level=1"]
+    command += ["--config", "profile.hunt.incremental=true", "--config", "profile.hunt.overflow-checks=true"]
+    built = run(command + ["--target-dir", HUNT / "target"], cwd=TREE, check=False)
+    return built.returncode == 0
+
+
+def planted(options):
+    """The patches of this folder, as (name, patch)."""
+    bugs = [(path.stem, path.read_text()) for path in sorted(HERE.glob("*.patch"))]
+    if options.names:
+        bugs = [bug for bug in bugs if any(name in bug[0] for name in options.names)]
+    if options.sample:
+        day = datetime.date.today().toordinal()
+        bugs = sorted(random.Random(day).sample(bugs, min(options.sample, len(bugs))))
+    return bugs
+
+
+def mutants(options):
+    """Random mutants of the rooms that decide, as (name, patch)."""
+    command = ["cargo", "mutants", "--list", "--diff", "--json", "--package", "ripcurrent-proto"]
+    for pattern in MUTATED:
+        command += ["--file", pattern]
+    found = json.loads(run(command, cwd=TREE).stdout)
+    # Whole bodies replaced are caught by anything; an operator is what a slip of the hand changes.
+    operators = [mutant for mutant in found if mutant["genre"] in ("BinaryOperator", "UnaryOperator")]
+    operators = [mutant for mutant in operators if "check_invariant" not in mutant["name"]]
+    drawn = random.Random(options.draw).sample(operators, min(options.mutants, len(operators)))
+    return [(mutant["name"], as_patch(mutant)) for mutant in sorted(drawn, key=lambda one: one["name"])]
+
+
+def as_patch(mutant):
+    """The change of a mutant, under the name of its file."""
+    changed = mutant["diff"].split("\n", 2)[2]
+    return f"--- a/{mutant['file']}\n+++ b/{mutant['file']}\n{changed}"
+
+
+def hunt(pool, options, bug, seeds):
+    """Plants one bug; (name, check that caught it or None, number of seeds)."""
+    name, patch = bug
+    changed = apply(patch)
+    try:
+        caught = first_failure(pool, options, seeds) if build() else (0, "does not build")
+    finally:
+        for path, before in changed.items():
+            path.write_bytes(before)
+    seed, check = caught or (len(seeds), None)
+    told = f"{check}, seed {seed}" if check else f"NOT CAUGHT by {seed} seeds"
+    print(f"{name}: {told}", flush=True)
+    return name, check, seed
+
+
+def apply(patch):
+    """Applies a patch to the copy; the files that it changes as they were."""
+    names = re.findall(r"^\+\+\+ b/(\S+)", patch, re.MULTILINE)
+    before = {TREE / name: (TREE / name).read_bytes() for name in names}
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(HUNT)}
+    command = ["git", "apply", "--recount", "-"]
+    subprocess.run(command, cwd=TREE, env=environment, input=patch, text=True, check=True)
+    return before
+
+
+def first_failure(pool, options, seeds):
+    """The first seed that fails, with the check that it fails by."""
+    for at in range(0, len(seeds), options.jobs):
+        batch = seeds[at : at + options.jobs]
+        outcomes = pool.map(lambda seed: (seed, failure(options, seed)), batch)
+        failures = [outcome for outcome in outcomes if outcome[1]]
+        if failures:
+            return failures[0]
+    return None
+
+
+def failure(options, seed):
+    """What is wrong with one run; None if nothing is."""
+    command = [BINARY, "sim", "--draw", str(seed), "--backend", options.backend]
+    ended = run(command, check=False, preexec_fn=limit)
+    if ended.returncode == 0:
+        return None
+    if ended.returncode < 0:
+        return "goes in circles" if -ended.returncode == 24 else f"signal {-ended.returncode}"
+    panic = re.search(r"panicked at (\S+):\d+:\d+", ended.stderr)
+    if panic:
+        return f"panic in {panic[1]}"
+    return check_of(ended.stderr) or f"exit code {ended.returncode}"
+
+
+def check_of(told):
+    """The check behind the failures of a run, without the host and the time: a rule or an invariant
+    before what merely follows from it."""
+    failures = "\n".join(re.findall(r"^FAILED: (.+)$", told, re.MULTILINE))
+    named = re.search(r" broke a rule at [^\n]*?: ([a-z-]+) ?[(:]", failures)
+    if named:
+        return named[1]
+    for words in ("did not get everything", "has wrong data"):
+        if words in failures:
+            return words
+    return failures.split("\n")[0]
+
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
+
+
+def run(command, check=True, **settings):
+    settings.setdefault("cwd", ROOT)
+    command = [str(word) for word in command]
+    return subprocess.run(command, capture_output=True, text=True, check=check, **settings)
+
+
+def conclude(results, options):
+    real = [result for result in results if result[1] != "does not build"]
+    caught = [result for result in real if result[1]]
+    print(f"\n{len(caught)} of {len(real)} caught", end="")
+    seeds = sorted(seed for _, _, seed in caught)
+    print(f", half of them by seed {seeds[len(seeds) // 2]}" if seeds else "")
+    by_check = {}
+    for _, check, _ in caught:
+        by_check[check] = by_check.get(check, 0) + 1
+    for check, count in sorted(by_check.items(), key=lambda entry: -entry[1]):
+        print(f"  {count:3} {check}")
+    if len(caught) * 100 < options.expect * len(real):
+        sys.exit(f"fewer than {options.expect} % were caught")
+
+
+if __name__ == "__main__":
+    main()
