@@ -149,11 +149,11 @@ fn adversaries(dice: &mut Dice, others: usize, kind: Kind) -> Group {
     }
 }
 
-/// Mostly the shipped settings.
+/// Mostly the shipped settings. There is always room for more peers than there are adversaries.
 fn client(dice: &mut Dice) -> ClientPlan {
     ClientPlan {
         memory_budget: dice.sometimes(|dice| Size(dice.between(3, 16) * MIB)),
-        max_peers: dice.sometimes(|dice| dice.between(4, 20) as usize),
+        max_peers: dice.sometimes(|dice| dice.between(20, 40) as usize),
         upload_slots: dice.sometimes(|dice| dice.between(2, 8) as usize),
         up_limit: dice.sometimes(|dice| dice.rate(256 * KIB, 2 * MIB)),
         down_limit: dice.sometimes(|dice| dice.rate(512 * KIB, 8 * MIB)),

@@ -129,16 +129,21 @@ impl Serialize for Rate {
     }
 }
 
-/// With its unit if that says exactly what it is, else as a number.
+/// With the largest unit that says exactly what it is, else as a number.
 fn write<S: Serializer>(
     number: u64,
     text: String,
     reader: &Reader,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    match reader.parse(&text) == Some(number) {
-        true => serializer.serialize_str(&text),
-        false => serializer.serialize_u64(number),
+    let in_units = UNITS[..3].iter().map(|(unit, factor)| {
+        let whole = number / factor;
+        format!("{whole} {unit}{}", reader.suffix)
+    });
+    let mut texts = std::iter::once(text).chain(in_units);
+    match texts.find(|text| reader.parse(text) == Some(number)) {
+        Some(text) => serializer.serialize_str(&text),
+        None => serializer.serialize_u64(number),
     }
 }
 
@@ -232,6 +237,10 @@ mod tests {
         let text = written(65536, 2_621_440);
         assert_eq!(text, "size = \"64 KiB\"\nrate = \"2.5 MiB/s\"\n");
         assert_eq!(written(65537, 999), "size = 65537\nrate = \"999 B/s\"\n");
+        assert_eq!(
+            written(5888 << 10, 1111 << 20),
+            "size = \"5888 KiB\"\nrate = \"1111 MiB/s\"\n"
+        );
     }
 
     /// Shares have three decimals and no more.

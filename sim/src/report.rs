@@ -22,6 +22,7 @@ use ripcurrent_proto::base::time::{Duration, Instant};
 use sha1::{Digest as _, Sha1};
 
 use crate::bound::Bound;
+use crate::invariants::Breach;
 use crate::quantity::Size;
 use crate::referee::Violation;
 use crate::scenario::Role;
@@ -48,6 +49,8 @@ pub struct Report {
     pub bound: Bound,
     /// Rules of the standards that clients broke, each behind its host's name.
     pub violations: Vec<(String, Violation)>,
+    /// What must always hold and did not.
+    pub breaches: Vec<Breach>,
     /// What should have held at the end and did not.
     pub shortfalls: Vec<Shortfall>,
     /// How the swarm came there.
@@ -93,19 +96,20 @@ pub struct HostReport {
 }
 
 impl Report {
-    /// Whether everything held that must hold at the end, and nobody broke a rule.
+    /// Whether everything held that must hold, and nobody broke a rule.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.shortfalls.is_empty() && self.violations.is_empty()
+        self.shortfalls.is_empty() && self.breaches.is_empty() && self.violations.is_empty()
     }
 
     /// What did not hold that must, in words; nothing after a success.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         let short = self.shortfalls.iter().map(ToString::to_string);
+        let breaches = self.breaches.iter().map(ToString::to_string);
         let broken = self.violations.iter();
         let broken = broken.map(|(name, rule)| format!("{name} broke a rule at {rule}"));
-        short.chain(broken).collect()
+        short.chain(breaches).chain(broken).collect()
     }
 
     /// The longest that a leecher waited for everything, from its arrival, if all of them have it.

@@ -12,6 +12,7 @@
 //! Nothing is shared between runs: several may go on at once, each on a thread of its own.
 
 mod agenda;
+mod checks;
 mod faults;
 mod peer;
 mod process;

@@ -20,7 +20,7 @@
 //! down = "2 MiB/s"
 //! latency_ms = [10, 20]        # one way to the middle of the network; each host draws its own
 //! arrival = "at-once"          # { after_s = 30 }, { spread_s = [0, 60] }, { gap_ms = 5000 }
-//! on_finish = "stay"           # "leave", { seed_s = 60 }, { seed_ratio = 1.0 }
+//! on_finish = "stay"           # "leave", { seed_s = 60 }, { seed_ratio = 1.0 }, { seed_copies = 1 }
 //! has = 0.0                    # the share of pieces that it begins with
 //! client = { memory_budget = "3 MiB", max_peers = 50, upload_slots = 8 }   # also up_limit, down_limit
 //!

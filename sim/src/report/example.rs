@@ -48,6 +48,7 @@ pub(crate) fn report() -> Report {
             limit: Limit::Uploads,
         },
         violations: Vec::new(),
+        breaches: Vec::new(),
         shortfalls: Vec::new(),
         timeline: timeline(),
         digest: Digest([0xab; 20]),

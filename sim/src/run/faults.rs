@@ -59,6 +59,11 @@ impl Faults {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_calm(&self) -> bool {
+        self.active.is_empty()
+    }
+
     /// The faults that are there and befall this host, in the order in which they began.
     fn of_host(&self, host: usize) -> impl Iterator<Item = &Plan> {
         let plans = self.active.iter().map(|number| &self.plans[*number]);
@@ -247,6 +252,7 @@ impl World<'_> {
     fn stop(&mut self, number: usize, host: usize, how: Stop) {
         let plan = &self.faults.plans[number];
         let peer = &mut self.peers[host];
+        self.checks.stopped(peer);
         let was_leaving = peer.state == State::Leaving;
         peer.stop(&mut self.network, how);
         if how == Stop::PowerCut {

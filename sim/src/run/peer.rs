@@ -54,11 +54,12 @@ pub(super) struct Peer {
     pub(super) completed: Option<Instant>,
     /// When it had left.
     pub(super) left: Option<Instant>,
-    /// Bits of its disk were flipped behind the client's back.
-    pub(super) is_tampered: bool,
+    /// How it misbehaves, if it is no client of ours.
+    pub(super) adversary: Option<Kind>,
+    /// Its disk told or will tell the client what is not so.
+    pub(super) lies: bool,
     had_at_start: u64,
     config: Config,
-    adversary: Option<Kind>,
     trace: Option<Trace>,
     rng: Rng,
     process: Option<Process>,
@@ -143,10 +144,10 @@ impl Peer {
             must_complete,
             completed: None,
             left: None,
-            is_tampered: false,
+            adversary: group.adversary,
+            lies: false,
             had_at_start,
             config: config(&group.client, member.role),
-            adversary: group.adversary,
             trace,
             rng,
             process: None,
@@ -280,14 +281,16 @@ impl Peer {
         self.command(network, Command::ShutDown);
     }
 
-    /// Whether it has sent as much as it wanted before it leaves.
-    pub(super) fn has_given_enough(&self, now: Instant, size: u64) -> bool {
+    /// Whether it has given what it wanted to before it leaves: of a torrent of this size, of which
+    /// the others have so many copies.
+    pub(super) fn has_given_enough(&self, now: Instant, size: u64, copies: u32) -> bool {
         match self.on_finish {
             OnFinish::SeedRatio(ratio) => {
                 let counters = self.counters(self.stats(now).as_ref());
                 counters.uploaded >= ratio.of(size)
             }
-            _ => false,
+            OnFinish::SeedCopies(wanted) => u64::from(copies) >= wanted,
+            OnFinish::Stay | OnFinish::Leave | OnFinish::SeedS(_) => false,
         }
     }
 
@@ -345,6 +348,11 @@ impl Peer {
     /// Chance for its disk, another one each time.
     pub(super) fn disk_rng(&self) -> Rng {
         self.rng.fork(&format!("disk {}", self.files.operations()))
+    }
+
+    /// What runs on it.
+    pub(super) fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 
     /// Whether it was there at some time.

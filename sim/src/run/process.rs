@@ -24,9 +24,14 @@ pub(super) enum Process {
     Adversary(Rc<RefCell<Tap<Traced<Adversary>>>>),
 }
 
+/// The referee of a client, with its engine inside.
+pub(super) fn referee(client: &mut Client) -> &mut Refereed<Engine> {
+    client.machine().machine().machine()
+}
+
 /// The engine inside of a client.
 pub(super) fn engine(client: &mut Client) -> &mut Engine {
-    client.machine().machine().machine().machine_mut()
+    referee(client).machine_mut()
 }
 
 impl Process {
@@ -77,7 +82,7 @@ impl Process {
         match self {
             Process::Client(client) => {
                 let mut client = client.borrow_mut();
-                let referee = client.machine().machine().machine();
+                let referee = referee(&mut client);
                 referee.end(now);
                 referee.violations().to_vec()
             }

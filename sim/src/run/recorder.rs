@@ -78,9 +78,15 @@ impl Recorder {
         (self.seeds == 0).then_some(PieceIndex(lost as u32))
     }
 
+    /// How many copies there are of the rarest piece, those of whole seeds aside, as of the last
+    /// sample.
+    pub(super) fn copies_elsewhere(&self) -> u32 {
+        self.copies.iter().min().copied().unwrap_or(0)
+    }
+
     /// How many copies there are of the rarest piece, as of the last sample.
     pub(super) fn rarest(&self) -> u32 {
-        self.seeds + self.copies.iter().min().copied().unwrap_or(0)
+        self.seeds + self.copies_elsewhere()
     }
 
     pub(super) fn into_timeline(self) -> Timeline {

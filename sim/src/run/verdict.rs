@@ -26,7 +26,7 @@ pub(super) fn shortfalls(outcome: &Outcome<'_>) -> Vec<Shortfall> {
             found.push(Shortfall::Incomplete(host.name.clone()));
         }
         let claims_all = host.role == Role::Seed || host.completed.is_some();
-        if claims_all && !host.whole && !peer.is_tampered {
+        if claims_all && !host.whole && !peer.lies {
             found.push(Shortfall::Wrong(host.name.clone()));
         }
     }

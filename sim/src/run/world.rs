@@ -9,6 +9,7 @@ use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::meta::layout::PieceIndex;
 
 use super::agenda::{Act, Agenda};
+use super::checks::Checks;
 use super::faults::Faults;
 use super::peer::{Inbox, News, Peer, State};
 use super::recorder::Recorder;
@@ -39,6 +40,7 @@ pub(super) struct World<'a> {
     pub(super) peers: Vec<Peer>,
     pub(super) agenda: Agenda,
     pub(super) faults: Faults,
+    pub(super) checks: Checks,
     rules: Rules,
     recorder: Recorder,
     inbox: Inbox,
@@ -93,6 +95,7 @@ impl<'a> World<'a> {
         let incomplete = peers.iter().filter(|peer| peer.must_complete).count();
         Ok(World {
             faults: Faults::new(scenario, &peers, &mut agenda, &rng.fork("faults")),
+            checks: Checks::new(scenario, &peers, bound.fluid),
             recorder: Recorder::new(scenario, pieces, bound.fluid),
             rules: Rules::new(Arc::clone(&content.torrent)),
             scenario,
@@ -171,6 +174,7 @@ impl<'a> World<'a> {
             timeline: self.recorder.into_timeline(),
             shortfalls,
             violations,
+            breaches: self.checks.finish(ended, &self.peers, &self.content),
         }
     }
 
@@ -221,7 +225,7 @@ impl<'a> World<'a> {
         let peer = &mut self.peers[number];
         match peer.state {
             // Nobody waits for its good manners.
-            State::Up if peer.member.role == Role::Adversary => {
+            State::Up if peer.adversary.is_some() => {
                 peer.stop(&mut self.network, Stop::Kill);
                 self.is_gone(number);
             }
@@ -259,8 +263,15 @@ impl<'a> World<'a> {
                 let host = self.peers[number].member.name.clone();
                 return Err(RunError::Refused { host, reason });
             }
-            Event::Completed { .. } if self.peers[number].completed.is_none() => {
-                self.complete(number, news.at);
+            Event::Completed { .. } => {
+                let peer = &self.peers[number];
+                self.checks.completed(news.at, peer, &self.content);
+                if peer.completed.is_none() && peer.member.role.fetches() {
+                    self.complete(number, news.at);
+                }
+            }
+            Event::Banned { addr, .. } => {
+                self.checks.banned(news.at, &self.peers, number, addr);
             }
             Event::DiskFailed { action, .. } => {
                 if self.peers[number].disk_failed(action) {
@@ -295,17 +306,18 @@ impl<'a> World<'a> {
                 let at = now + Duration::from_secs(time);
                 self.agenda.enter(at, Act::Leave(number));
             }
-            OnFinish::Stay | OnFinish::SeedRatio(_) => {}
+            OnFinish::Stay | OnFinish::SeedRatio(_) | OnFinish::SeedCopies(_) => {}
         }
     }
 
     /// Has those leave that have given enough.
     fn send_off(&mut self) {
         let (now, size) = (self.now(), self.scenario.size());
+        let copies = self.recorder.copies_elsewhere();
         for number in 0..self.peers.len() {
             let peer = &self.peers[number];
             let is_whole = peer.member.role == Role::Seed || peer.completed.is_some();
-            if peer.state == State::Up && is_whole && peer.has_given_enough(now, size) {
+            if peer.state == State::Up && is_whole && peer.has_given_enough(now, size, copies) {
                 self.leave(number);
             }
         }
@@ -314,6 +326,7 @@ impl<'a> World<'a> {
     fn has_left(&mut self, number: usize) {
         let peer = &mut self.peers[number];
         if peer.state == State::Leaving {
+            self.checks.stopped(peer);
             peer.stop(&mut self.network, Stop::Kill);
             self.is_gone(number);
         }
@@ -334,6 +347,8 @@ impl<'a> World<'a> {
         let now = self.now();
         let layout = self.content.torrent.layout();
         self.recorder.sample(now, &self.peers, layout);
+        let is_calm = self.faults.is_calm() && self.recorder.rarest() > 0;
+        self.checks.look(now, &self.peers, is_calm);
         let lost = self.recorder.lost();
         self.lost_since = match lost.is_some_and(|piece| self.is_lost(piece)) {
             true => self.lost_since.or(Some(now)),

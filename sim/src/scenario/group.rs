@@ -89,6 +89,9 @@ pub enum OnFinish {
     /// Once it has everything and has sent so many times the size of the torrent:
     /// `{ seed_ratio = 1.0 }`.
     SeedRatio(Share),
+    /// Once it has everything and so many copies of every piece are on hosts that did not have it
+    /// from the start: `{ seed_copies = 1 }`.
+    SeedCopies(u64),
 }
 
 /// Settings of a client that differ from the shipped ones.
@@ -177,6 +180,9 @@ impl Group {
             }),
             OnFinish::Stay | OnFinish::Leave => Ok(()),
             OnFinish::SeedS(time) => bounded(own("on_finish.seed_s"), time, 1, YEAR_S),
+            OnFinish::SeedCopies(copies) => {
+                bounded(own("on_finish.seed_copies"), copies, 1, HOSTS_MAX)
+            }
             OnFinish::SeedRatio(ratio) => {
                 let key = own("on_finish.seed_ratio in thousandths");
                 bounded(key, ratio.0, 1, 1_000_000)

@@ -14,14 +14,14 @@ impl World<'_> {
             let peer = &mut self.peers[*host];
             let mut rng = plan.rng.fork(&peer.member.name);
             peer.files.flip(count, &mut rng);
-            peer.is_tampered = true;
+            peer.lies = true;
         }
     }
 
     /// Makes a host's disk what the faults that are there make of it.
     pub(super) fn settle_disk(&mut self, host: usize) {
-        let peer = &self.peers[host];
         let mut faults = DiskFaults::default();
+        let mut lies = false;
         for plan in self.faults.of_host(host) {
             match &plan.fault.kind {
                 FaultKind::DiskErrors(errors) => {
@@ -42,11 +42,16 @@ impl World<'_> {
                 FaultKind::DiskHang => {
                     faults.pace.hangs_until = faults.pace.hangs_until.max(plan.ends());
                 }
-                FaultKind::MisdirectedReads(share) => faults.misdirected_read = odds_of(*share),
+                FaultKind::MisdirectedReads(share) => {
+                    faults.misdirected_read = odds_of(*share);
+                    lies = true;
+                }
                 FaultKind::TornWrites(share) => faults.torn_write = odds_of(*share),
                 _ => {}
             }
         }
+        let peer = &mut self.peers[host];
+        peer.lies |= lies;
         peer.files.set_faults(faults, peer.disk_rng());
     }
 }
