@@ -26,6 +26,9 @@ pub(super) const HAVES_AT_ONCE: usize = 1024;
 /// How many of a peer's next requests are looked at to read ahead.
 const LOOK_AHEAD: usize = 32;
 
+/// Ranges of slabs; a block mostly is one.
+type Ranges = SmallVec<[(Arc<Slab>, u32, u32); 1]>;
+
 impl Torrent {
     /// A peer asks for a block.
     pub(super) fn requested(
@@ -164,11 +167,7 @@ impl Torrent {
     }
 
     /// The ranges of cached chunks that make up `block`; `None` if not all are there.
-    fn chunk_ranges(
-        &self,
-        block: Block,
-        shared: &mut Shared,
-    ) -> Option<SmallVec<[(Arc<Slab>, u32, u32); 1]>> {
+    fn chunk_ranges(&self, block: Block, shared: &mut Shared) -> Option<Ranges> {
         let end = block.begin + block.len;
         let chunks = block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN;
         chunks
