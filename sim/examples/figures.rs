@@ -57,7 +57,8 @@ fn row(scenario: &Scenario, report: &Report) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// Of what all hosts together could send from one time to another, the share that they sent.
+/// Of what all hosts together could send from one time to another, the share that they sent; `None`
+/// where what hosts that left had sent is not counted any more.
 fn utilisation(samples: &[Sample], from: Instant, to: Instant) -> Option<f64> {
     let within = samples.windows(2);
     let within = within.filter(|pair| pair[0].at >= from && pair[1].at <= to);
@@ -65,7 +66,7 @@ fn utilisation(samples: &[Sample], from: Instant, to: Instant) -> Option<f64> {
     for pair in within {
         let seconds = pair[1].at.since(pair[0].at).as_secs_f64();
         for (before, after) in pair[0].groups.iter().zip(&pair[1].groups) {
-            sent += (after.uploaded - before.uploaded) as f64;
+            sent += after.uploaded.checked_sub(before.uploaded)? as f64;
             possible += after.up_capacity as f64 * seconds;
         }
     }
