@@ -136,6 +136,31 @@ fn a_folder_arrives_whole() {
     );
 }
 
+/// What the engine did over real sockets and disks it does again in the simulator, and a record holds
+/// neither data nor the folder's name.
+#[test]
+fn a_recorded_download_comes_to_the_same() {
+    let scene = Scene::new();
+    write(&scene.path("seed/recorded"), 3_000_000);
+    let torrent = scene.torrent("recorded", &["--piece-length", "64K"]);
+    let _seed = scene.seed(&torrent, 2, &[]);
+    scene.download(&torrent, 3, &["--record", "run.record"]);
+    scene.same();
+    let (_, said) = run_to(scene.dir.path(), 0, &["sim", "replay", "run.record"]);
+    assert!(said.contains("as it was"), "{said}");
+    let record = fs::read(scene.path("run.record")).unwrap();
+    assert!(record.len() < 500_000, "{} bytes", record.len());
+    let folder = scene.dir.path().to_str().unwrap().as_bytes();
+    assert!(!record.windows(folder.len()).any(|bytes| bytes == folder));
+
+    // A record is never written over.
+    let mut args = scene.download_args(&torrent, 3);
+    args.extend(["--no-seed", "--record", "run.record"].map(String::from));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (_, said) = run_to(scene.dir.path(), 5, &args);
+    assert!(said.contains("run.record"), "{said}");
+}
+
 /// Damage done to data that is there is found by hashing, and only the damaged pieces are fetched.
 #[test]
 fn damage_is_found_and_repaired() {
