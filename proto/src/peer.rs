@@ -190,6 +190,14 @@ impl<W> Peer<W> {
         }
     }
 
+    /// Whether a part of `block` has come and the rest is on its way: its request is answered, and
+    /// asking again would bring it twice.
+    #[must_use]
+    pub fn is_sending(&self, block: Block) -> bool {
+        let arriving = self.arriving.as_ref();
+        arriving.is_some_and(|arriving| arriving.block == block)
+    }
+
     /// Requests were withdrawn without an answer being due (BEP 3): their blocks may be on the wire.
     pub fn withdrew(&mut self, requests: usize) {
         self.withdrawn = (self.withdrawn + requests).min(WITHDRAWN_MAX);

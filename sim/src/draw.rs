@@ -59,7 +59,7 @@ fn torrent(dice: &mut Dice) -> TorrentPlan {
     };
     TorrentPlan {
         files,
-        piece_length: Size(64 * KIB << dice.between(0, 3)),
+        piece_length: Size((64 * KIB) << dice.between(0, 3)),
         private: dice.one_in(4),
         content: ContentForm::Auto,
     }

@@ -1,5 +1,6 @@
 //! A run that was recorded comes to the same when it is played again, and whatever else it would
 //! come to is noticed.
+#![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -56,7 +56,7 @@ impl Torrent {
                 return;
             };
             room -= 1;
-            if peer.pipeline.reclaim(pick.block) {
+            if peer.pipeline.reclaim(pick.block) || peer.is_sending(pick.block) {
                 continue;
             }
             peer.pipeline.push(pick.block, now);
@@ -220,12 +220,7 @@ impl Torrent {
         let Some(session) = self.peers.get_mut(&conn) else {
             return;
         };
-        let being_sent = session
-            .peer
-            .arriving
-            .as_ref()
-            .is_some_and(|now| now.block == block);
-        if being_sent || !session.peer.pipeline.contains(block) {
+        if session.peer.is_sending(block) || !session.peer.pipeline.contains(block) {
             return;
         }
         // With the fast extension the answer still comes, a block or a rejection: it stays in the

@@ -70,12 +70,12 @@ fn fault(scenario: &Scenario, trouble: Trouble, dice: &mut Dice) -> Fault {
         FaultKind::Tracker(_) | FaultKind::TrackerDown(_) => None,
         _ => Some(whom(scenario, &kind, dice)),
     };
-    let count = group.as_ref().and_then(|name| {
+    let count = group.as_ref().map(|name| {
         let group = scenario.groups.iter().find(|group| group.name == *name);
         let most = group.map_or(1, |group| group.count as u64);
         // What spoils data befalls few: the others are to be told from them.
         let most = if spoils(&kind) { most.min(2) } else { most };
-        Some(dice.between(1, most) as usize)
+        dice.between(1, most) as usize
     });
     Fault {
         at_s: dice.between(0, BEGINS_MAX),

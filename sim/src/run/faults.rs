@@ -196,11 +196,11 @@ impl World<'_> {
         let is_down = kinds
             .iter()
             .any(|kind| **kind == FaultKind::TrackerDown(tracker));
-        let behaviours = kinds.iter().filter_map(|kind| match kind {
+        let mut behaviours = kinds.iter().filter_map(|kind| match kind {
             FaultKind::Tracker(fault) if fault.number == tracker => Some(fault.behaviour),
             _ => None,
         });
-        let behaviour = behaviours.last();
+        let behaviour = behaviours.next_back();
         self.trackers
             .settle(tracker - 1, &mut self.network, is_down, behaviour);
     }

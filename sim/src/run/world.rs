@@ -273,17 +273,19 @@ impl<'a> World<'a> {
             Event::Banned { addr, .. } => {
                 self.checks.banned(news.at, &self.peers, number, addr);
             }
-            Event::DiskFailed { action, .. } => {
-                if self.peers[number].disk_failed(action) {
-                    let at = self.now() + MEND_AFTER;
-                    self.agenda.enter(at, Act::Mend(number));
-                }
-            }
+            Event::DiskFailed { action, .. } => self.disk_failed(number, action),
             Event::Removed { .. } => self.peers[number].removed(&mut self.network, &self.content),
             Event::ShutDown => self.has_left(number),
             _ => {}
         }
         Ok(())
+    }
+
+    fn disk_failed(&mut self, number: usize, action: &str) {
+        if self.peers[number].disk_failed(action) {
+            let at = self.now() + MEND_AFTER;
+            self.agenda.enter(at, Act::Mend(number));
+        }
     }
 
     fn complete(&mut self, number: usize, at: Instant) {
