@@ -7,7 +7,9 @@
 //! While we download, all slots but one go to those that give us most (tit for tat). The last one,
 //! and each that nobody earns, is *optimistic*: its peer has it for [`OPTIMISTIC`] and is then
 //! replaced by a random one that waits, a newcomer three times as likely as others. A peer that
-//! snubs us can have no other (BEP 3, "anti-snubbing").
+//! snubs us can have no other (BEP 3, "anti-snubbing"). A debtor, who took much and gave little, has
+//! its chance after all others, and no more than one debtor at a time: who rides free must wait for
+//! the seeds.
 //!
 //! While we seed, most slots go to those to whom blocks flow fastest, so that whole copies spread
 //! soon. A quarter of the slots, one at least, goes round: each that waits has one for [`OPTIMISTIC`],
@@ -20,7 +22,7 @@
 //! flash crowd the sooner many have something, and not the same, the sooner their lines are of use.
 //! A hundred leechers were busy ten seconds sooner with a seed of forty slots than with one of eight.
 //!
-//! In both phases nobody is choked while there are slots for all. A slot that falls vacant between
+//! Debtors aside, nobody is choked while there are slots for all. A slot that falls vacant between
 //! rounds is given to whoever would be the next to have one.
 
 use alloc::vec::Vec;
@@ -73,6 +75,17 @@ pub struct PeerView {
     pub switched_at: Option<Instant>,
     /// Whether it has every piece: it needs no slot.
     pub has_all: bool,
+    /// Whether it took much of us and gave little: see [`is_debtor`].
+    pub in_debt: bool,
+}
+
+/// What a peer may have had of us, in bytes, beyond twice of what it gave.
+pub const DEBT_MAX: u64 = 1 << 20;
+
+/// Whether a peer that gave us `given` bytes and took `taken` took much and gave little.
+#[must_use]
+pub fn is_debtor(given: u64, taken: u64) -> bool {
+    taken > given.saturating_mul(2).saturating_add(DEBT_MAX)
 }
 
 /// What is to change.
@@ -87,7 +100,7 @@ pub struct Decision {
 /// A choice half made: slots are given, to the best first, and others want one.
 struct Choice<'a> {
     slots: usize,
-    chosen: Vec<ConnId>,
+    chosen: Vec<&'a PeerView>,
     /// Choked peers.
     waiting: Vec<&'a PeerView>,
     /// Unchoked peers whose turn is over, the best first.
@@ -122,11 +135,19 @@ impl Choice<'_> {
         self.slots - self.chosen.len()
     }
 
+    /// Whether one more slot may go to this peer: to a debtor only if no other has one.
+    fn admits(&self, peer: &PeerView) -> bool {
+        !peer.in_debt || self.chosen.iter().all(|chosen| !chosen.in_debt)
+    }
+
     /// Slots that nobody waits for are kept by those that have them.
     fn finish(mut self) -> Vec<ConnId> {
-        let kept = self.expired.iter().take(self.room());
-        self.chosen.extend(kept.map(|peer| peer.conn));
-        self.chosen
+        for peer in core::mem::take(&mut self.expired) {
+            if self.room() > 0 && self.admits(peer) {
+                self.chosen.push(peer);
+            }
+        }
+        self.chosen.iter().map(|peer| peer.conn).collect()
     }
 }
 
@@ -173,7 +194,7 @@ impl Choker {
             eligible.partition(|peer| peer.unchoked);
         let mut choice = Choice {
             slots: slots.max(kept.len()),
-            chosen: kept.iter().map(|peer| peer.conn).collect(),
+            chosen: kept,
             waiting,
             expired: peers
                 .iter()
@@ -222,19 +243,24 @@ impl Choker {
         self.rng.shuffle(&mut choice.waiting);
         choice.waiting.sort_by_key(|peer| queued_at(peer));
         let next = choice.waiting.iter().take(choice.room());
-        choice.chosen.extend(next.map(|peer| peer.conn));
+        choice.chosen.extend(next);
     }
 
-    /// Gives what slots are left by chance.
+    /// Gives what slots are left by chance; to debtors after all others.
     fn draw_all(&mut self, now: Instant, choice: &mut Choice<'_>) {
-        while choice.room() > 0 && !choice.waiting.is_empty() {
-            let drawn = self.draw(now, &mut choice.waiting);
-            choice.chosen.push(drawn);
+        let waiting = core::mem::take(&mut choice.waiting);
+        let (debtors, others): (Vec<&PeerView>, Vec<&PeerView>) =
+            waiting.into_iter().partition(|peer| peer.in_debt);
+        for mut group in [others, debtors] {
+            while choice.room() > 0 && group.first().is_some_and(|peer| choice.admits(peer)) {
+                let drawn = self.draw(now, &mut group);
+                choice.chosen.push(drawn);
+            }
         }
     }
 
     /// Takes a random one out of those that wait.
-    fn draw(&mut self, now: Instant, waiting: &mut Vec<&PeerView>) -> ConnId {
+    fn draw<'a>(&mut self, now: Instant, waiting: &mut Vec<&'a PeerView>) -> &'a PeerView {
         let weight = |peer: &PeerView| {
             if now.since(peer.connected_at) < NEWCOMER {
                 NEWCOMER_WEIGHT
@@ -249,7 +275,7 @@ impl Choker {
             ticket = ticket.saturating_sub(weight(peer));
             won
         });
-        waiting.swap_remove(drawn.unwrap_or(0)).conn
+        waiting.swap_remove(drawn.unwrap_or(0))
     }
 }
 
@@ -269,7 +295,7 @@ fn best<'a>(
     let rest = peers.split_off(worthy.min(regular).min(slots));
     let mut choice = Choice {
         slots,
-        chosen: peers.iter().map(|peer| peer.conn).collect(),
+        chosen: peers,
         waiting: Vec::new(),
         expired: Vec::new(),
     };
@@ -283,7 +309,7 @@ fn best<'a>(
     }
     tenants.sort_by_key(|(tenure, _)| *tenure);
     let kept = tenants.iter().take(choice.room());
-    choice.chosen.extend(kept.map(|(_, peer)| peer.conn));
+    choice.chosen.extend(kept.map(|(_, peer)| peer));
     choice
 }
 
@@ -358,6 +384,7 @@ mod tests {
                 connected_at: Instant::ZERO,
                 switched_at: None,
                 has_all: false,
+                in_debt: false,
             });
             self.served.push(0);
             number
@@ -429,6 +456,35 @@ mod tests {
                 scene.served
             );
         }
+    }
+
+    /// Debtors have nothing while others wait, share one slot where nobody else does, and lose
+    /// nothing that they earn.
+    #[test]
+    fn debtors_go_last_and_have_one_slot_at_most() {
+        let mut scene = Scene::new(4, false);
+        scene.add_all([50, 0, 0, 0, 0, 0, 0, 0, 0]);
+        scene.peers[..5]
+            .iter_mut()
+            .for_each(|peer| peer.in_debt = true);
+        scene.rounds(100);
+        assert_eq!(scene.served[0], 100, "it gives");
+        assert_eq!(scene.served[1..5], [0; 4]);
+        scene.peers[5..]
+            .iter_mut()
+            .for_each(|peer| peer.interested = false);
+        scene.peers[0].in_debt = false;
+        scene.rounds(100);
+        let shared: u32 = scene.served[1..5].iter().sum();
+        assert_eq!(shared, 100, "one at a time");
+        assert!(scene.served[1..5].iter().all(|served| *served > 10));
+    }
+
+    /// Twice of what it gave and a little, and no more.
+    #[test]
+    fn a_debtor_took_much_and_gave_little() {
+        assert!(!is_debtor(0, DEBT_MAX) && is_debtor(0, DEBT_MAX + 1));
+        assert!(!is_debtor(DEBT_MAX, 3 * DEBT_MAX) && is_debtor(DEBT_MAX, 3 * DEBT_MAX + 1));
     }
 
     /// A peer gets its optimistic slot for thirty seconds, not for one round.

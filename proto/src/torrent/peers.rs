@@ -11,7 +11,7 @@ use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Event, Phase};
 use crate::base::id::ConnId;
 use crate::base::time::Instant;
-use crate::choke::{Decision, PeerView, ROUND, VACANCY};
+use crate::choke::{Decision, PeerView, ROUND, VACANCY, is_debtor};
 use crate::peer::opening::{Opened, Opening};
 use crate::peer::upload::UPLOAD_QUEUE_MAX;
 use crate::peer::{IDLE_LIMIT, KEEP_ALIVE, Peer, SNUB_AFTER, Violation};
@@ -269,7 +269,8 @@ impl Torrent {
             return;
         }
         let (seeding, up_rate) = (self.phase == Phase::Seeding, self.up.rate(now));
-        if self.choker.vacancy(seeding, up_rate, self.unchoked()) {
+        let vacant = self.choker.vacancy(seeding, up_rate, self.unchoked());
+        if vacant && !self.in_debt(peer) {
             self.unchoke(now, conn, peer, shared);
         } else {
             self.look_for_vacancies(now, shared);
@@ -320,8 +321,16 @@ impl Torrent {
 
     fn views(&self, now: Instant) -> Vec<PeerView> {
         let peers = self.peers.iter();
-        let views = peers.map(|(conn, session)| view(now, *conn, &session.peer));
+        let views = peers.map(|(conn, session)| PeerView {
+            in_debt: self.in_debt(&session.peer),
+            ..view(now, *conn, &session.peer)
+        });
         views.collect()
+    }
+
+    /// Whether the peer took much of us and gave little. To a seed nobody owes anything.
+    fn in_debt(&self, peer: &Peer<Writer>) -> bool {
+        self.phase != Phase::Seeding && is_debtor(peer.down.total(), peer.up.total())
     }
 
     fn carry_out(&mut self, now: Instant, decision: Decision, shared: &mut Shared) {
@@ -444,5 +453,6 @@ fn view(now: Instant, conn: ConnId, peer: &Peer<Writer>) -> PeerView {
         connected_at: peer.connected_at,
         switched_at: peer.switched_at,
         has_all: peer.have.is_full(),
+        in_debt: false,
     }
 }
