@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Does the simulator find bugs? Plants them, one at a time, and counts the seeds that it takes.
 
-Copies the tree to target/hunt, applies one patch, builds, and runs drawn scenarios until one fails.
-Prints for each bug which check caught it, at which seed, or that none did.
+Copies the tree to target/hunt, applies one patch, builds, and runs drawn scenarios, then the ready
+ones, until one fails. Prints for each bug which check caught it in which run, or that none did.
 
     sim/bugs/hunt.py                      all bugs of this folder
     sim/bugs/hunt.py --sample 5           five of them, others each day
@@ -22,6 +22,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -31,8 +32,13 @@ TREE = HUNT / "tree"
 BINARY = HUNT / "target" / "hunt" / "ripcurrent"
 # Where operators are mutated: what decides who gets which block.
 MUTATED = ["proto/src/picker/**", "proto/src/choke.rs", "proto/src/peer/**", "proto/src/store/**"]
+# Ready scenarios that are run after the seeds where those catch nothing: all but the large ones.
+LARGE = ["flash-crowd-100", "flash-crowd-1000", "free-riders"]
 # A run that takes this many seconds of CPU time, some fifty times what one needs, goes in circles.
 CPU_LIMIT = 60
+
+# A run of the simulator: what it is called, and the words of its command.
+Run = namedtuple("Run", "name words")
 
 
 def main():
@@ -40,13 +46,15 @@ def main():
     prepare()
     if not build():
         sys.exit("the tree does not build without a bug")
-    seeds = range(1, options.seeds + 1)
+    runs = [Run(f"seed {seed}", ["--draw", seed]) for seed in range(1, options.seeds + 1)]
+    runs += [Run(path.stem, [path]) for path in sorted((ROOT / "sim/scenarios").glob("*.toml"))]
+    runs = [run for run in runs if run.name not in LARGE]
     with ThreadPoolExecutor(options.jobs) as pool:
-        innocent = first_failure(pool, options, seeds)
+        innocent = first_failure(pool, options, runs)
         if innocent:
-            sys.exit(f"without a bug seed {innocent[0]} fails: {innocent[1]}")
+            sys.exit(f"without a bug {innocent[0].name} fails: {innocent[1]}")
         bugs = mutants(options) if options.mutants else planted(options)
-        results = [hunt(pool, options, bug, seeds) for bug in bugs]
+        results = [hunt(pool, options, bug, runs) for bug in bugs]
     conclude(results, options)
 
 
@@ -57,6 +65,7 @@ def parse():
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at once")
     parser.add_argument("--backend", default="direct", help="turmoil or direct (direct)")
     parser.add_argument("--sample", type=int, help="so many of them, drawn by the date")
+    parser.add_argument("--known", action="store_true", help="only those that are known to be caught")
     parser.add_argument("--mutants", type=int, help="so many random mutants in place of the bugs")
     parser.add_argument("--draw", type=int, default=1, help="the seed that mutants are drawn by (1)")
     parser.add_argument("--expect", type=int, default=0, help="the least percentage to be caught")
@@ -65,7 +74,7 @@ def parse():
 
 def prepare():
     """Brings the copy of the tree up to date; what is the same stays, so that builds are short."""
-    listed = run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+    listed = call(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
     files = {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
     for path in [path for path in TREE.rglob("*") if path.is_file()]:
         if str(path.relative_to(TREE)) not in files:
@@ -87,13 +96,15 @@ def build():
     command += ["--config", 'profile.hunt.inherits="release"', "--config", 'profile.hunt.lto="off"']
     command += ["--config", "profile.hunt.debug=false", "--config", "profile.hunt.opt-level=1"]
     command += ["--config", "profile.hunt.incremental=true", "--config", "profile.hunt.overflow-checks=true"]
-    built = run(command + ["--target-dir", HUNT / "target"], cwd=TREE, check=False)
+    built = call(command + ["--target-dir", HUNT / "target"], cwd=TREE, check=False)
     return built.returncode == 0
 
 
 def planted(options):
     """The patches of this folder, as (name, patch)."""
     bugs = [(path.stem, path.read_text()) for path in sorted(HERE.glob("*.patch"))]
+    if options.known:
+        bugs = [bug for bug in bugs if "\nCaught by" in bug[1]]
     if options.names:
         bugs = [bug for bug in bugs if any(name in bug[0] for name in options.names)]
     if options.sample:
@@ -107,7 +118,7 @@ def mutants(options):
     command = ["cargo", "mutants", "--list", "--diff", "--json", "--package", "ripcurrent-proto"]
     for pattern in MUTATED:
         command += ["--file", pattern]
-    found = json.loads(run(command, cwd=TREE).stdout)
+    found = json.loads(call(command, cwd=TREE).stdout)
     # Whole bodies replaced are caught by anything; an operator is what a slip of the hand changes.
     operators = [mutant for mutant in found if mutant["genre"] in ("BinaryOperator", "UnaryOperator")]
     operators = [mutant for mutant in operators if "check_invariant" not in mutant["name"]]
@@ -121,19 +132,21 @@ def as_patch(mutant):
     return f"--- a/{mutant['file']}\n+++ b/{mutant['file']}\n{changed}"
 
 
-def hunt(pool, options, bug, seeds):
-    """Plants one bug; (name, check that caught it or None, number of seeds)."""
+def hunt(pool, options, bug, runs):
+    """Plants one bug; (name, check that caught it or None, number of runs it took)."""
     name, patch = bug
     changed = apply(patch)
     try:
-        caught = first_failure(pool, options, seeds) if build() else (0, "does not build")
+        caught = first_failure(pool, options, runs) if build() else (None, "does not build")
     finally:
         for path, before in changed.items():
             path.write_bytes(before)
-    seed, check = caught or (len(seeds), None)
-    told = f"{check}, seed {seed}" if check else f"NOT CAUGHT by {seed} seeds"
-    print(f"{name}: {told}", flush=True)
-    return name, check, seed
+    run, check = caught or (None, None)
+    if run:
+        print(f"{name}: {check}, {run.name}", flush=True)
+    else:
+        print(f"{name}: {check or 'NOT CAUGHT'}", flush=True)
+    return name, check, runs.index(run) + 1 if run else len(runs)
 
 
 def apply(patch):
@@ -146,21 +159,21 @@ def apply(patch):
     return before
 
 
-def first_failure(pool, options, seeds):
-    """The first seed that fails, with the check that it fails by."""
-    for at in range(0, len(seeds), options.jobs):
-        batch = seeds[at : at + options.jobs]
-        outcomes = pool.map(lambda seed: (seed, failure(options, seed)), batch)
+def first_failure(pool, options, runs):
+    """The first run that fails, with the check that it fails by."""
+    for at in range(0, len(runs), options.jobs):
+        batch = runs[at : at + options.jobs]
+        outcomes = pool.map(lambda run: (run, failure(options, run)), batch)
         failures = [outcome for outcome in outcomes if outcome[1]]
         if failures:
             return failures[0]
     return None
 
 
-def failure(options, seed):
+def failure(options, run):
     """What is wrong with one run; None if nothing is."""
-    command = [BINARY, "sim", "--draw", str(seed), "--backend", options.backend]
-    ended = run(command, check=False, preexec_fn=limit)
+    command = [BINARY, "sim", *run.words, "--backend", options.backend]
+    ended = call(command, check=False, preexec_fn=limit)
     if ended.returncode == 0:
         return None
     if ended.returncode < 0:
@@ -188,7 +201,7 @@ def limit():
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
 
 
-def run(command, check=True, **settings):
+def call(command, check=True, **settings):
     settings.setdefault("cwd", ROOT)
     command = [str(word) for word in command]
     return subprocess.run(command, capture_output=True, text=True, check=check, **settings)
@@ -198,8 +211,8 @@ def conclude(results, options):
     real = [result for result in results if result[1] != "does not build"]
     caught = [result for result in real if result[1]]
     print(f"\n{len(caught)} of {len(real)} caught", end="")
-    seeds = sorted(seed for _, _, seed in caught)
-    print(f", half of them by seed {seeds[len(seeds) // 2]}" if seeds else "")
+    counts = sorted(count for _, _, count in caught)
+    print(f", half of them within {counts[len(counts) // 2]} runs" if counts else "")
     by_check = {}
     for _, check, _ in caught:
         by_check[check] = by_check.get(check, 0) + 1
