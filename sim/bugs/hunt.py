@@ -189,6 +189,7 @@ def check_of(told):
     before what merely follows from it."""
     failures = "\n".join(re.findall(r"^FAILED: (.+)$", told, re.MULTILINE))
     named = re.search(r" broke a rule at [^\n]*?: ([a-z-]+) ?[(:]", failures)
+    named = named or re.search(r"^\S+s, \S+: ([a-z-]+): ", failures, re.MULTILINE)
     if named:
         return named[1]
     for words in ("did not get everything", "has wrong data"):
