@@ -3,11 +3,11 @@
 //!
 //! An adversary takes part like any peer. It listens, announces itself to the torrent's trackers so
 //! that others find it, dials those it learns of, and dials them again when they have left it. On a
-//! connection it behaves like a seed, but for what its kind does differently ([`conduct`]); what it
+//! connection it behaves like a seed, but for what its kind does differently (`conduct`); what it
 //! serves is right unless its kind says otherwise.
 //!
 //! All of its chance comes from its generator, and what it keeps is bounded: connections by
-//! [`LINES_MAX`], addresses by [`BOOK_MAX`], and what waits to be sent by what engines ask for, or
+//! `LINES_MAX`, addresses by `BOOK_MAX`, and what waits to be sent by what engines ask for, or
 //! by pauses until it has gone.
 
 mod announce;

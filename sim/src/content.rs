@@ -1,12 +1,12 @@
 //! What is distributed: a torrent and its data, both a function of the seed.
 //!
 //! The data has one of two forms. In **bytes** it looks random, and everything is kept, hashed and
-//! compared byte by byte. In the **compact** form every block begins with a [tag](tags) that says
+//! compared byte by byte. In the **compact** form every block begins with a tag (`tags`) that says
 //! which one it is, and the rest is zeros: hashes are those of these bytes, yet a piece is
 //! recognised, and a disk remembers it, by its tags alone.
 //!
 //! Invariant of a compact world: past the tag of its block, payload is zeros, in memory, on the way
-//! and on disks. So whoever makes payload up changes tags and nothing else, as [`spoil`] does, and
+//! and on disks. So whoever makes payload up changes tags and nothing else, as `spoil` does, and
 //! memory that was used for one block may be used for any other. What reads and writes payload
 //! asserts this in debug.
 
