@@ -42,7 +42,7 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "SEEDS")]
     pub(crate) draw: Option<Seeds>,
     /// Only show the scenario that is drawn.
-    #[arg(long, requires = "draw", conflicts_with_all = ["report", "trace"])]
+    #[arg(long, requires = "draw", conflicts_with_all = ["scenario", "report", "trace"])]
     pub(crate) print: bool,
     /// How many worlds go on at once where there are several [default: one for each core].
     #[arg(long, value_name = "N")]
