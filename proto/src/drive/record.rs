@@ -54,6 +54,7 @@ const GATHER: usize = 64 << 10;
 mod tag {
     pub(super) const RAW: u8 = 100;
     pub(super) const PAYLOAD: u8 = 101;
+    pub(super) const END: u8 = 102;
 }
 
 /// The fault of whoever made the record, or of what carried it here.
@@ -137,6 +138,7 @@ impl<M: Machine, S: FnMut(&[u8])> Recorder<M, S> {
         for conn in self.streams.keys().copied().collect::<Vec<_>>() {
             self.end_stream(conn);
         }
+        self.pen.tag(tag::END);
         (self.sink)(&self.pen.0);
         self.machine
     }

@@ -38,6 +38,8 @@ pub struct Incoming {
     taken: usize,
     /// Calls that take from it.
     calls: usize,
+    /// All of it is there: the record was not broken off before its end.
+    whole: bool,
 }
 
 impl Record {
@@ -67,11 +69,23 @@ impl Record {
                 let (conn, digest, len) = (eye.conn()?, eye.array()?, eye.small()?);
                 (conn, Segment::Payload(digest, len))
             }
+            tag::END => {
+                self.incoming
+                    .values_mut()
+                    .for_each(|came| came.whole = true);
+                return Ok(());
+            }
             tag => {
                 let call = Call::decode(tag, eye)?;
                 *now += Duration::from_micros(eye.number()?);
-                if let Call::Told(Told::Received(conn, _)) = call {
-                    self.incoming.entry(conn).or_default().calls += 1;
+                match call {
+                    Call::Told(Told::Received(conn, _)) => {
+                        self.incoming.entry(conn).or_default().calls += 1;
+                    }
+                    Call::Told(Told::Ended(conn, _) | Told::Closed(conn)) => {
+                        self.incoming.entry(conn).or_default().whole = true;
+                    }
+                    _ => {}
                 }
                 self.calls.push((*now, call));
                 return Ok(());
@@ -92,7 +106,8 @@ impl Incoming {
     /// so many: the run was killed before they were written.
     pub fn take(&mut self, len: usize) -> Option<Vec<u8>> {
         self.calls = self.calls.checked_sub(1)?;
-        let len = if self.calls == 0 { self.left() } else { len };
+        let is_last = self.calls == 0 && self.whole;
+        let len = if is_last { self.left() } else { len };
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             let segment = self.segments.front()?;
