@@ -153,6 +153,11 @@ impl Torrent {
     ) {
         if self.meta.piece_hash_v1(piece) == Some(digest) {
             self.check.right += 1;
+            // What was in flight when the check began may have failed its hash since and been opened
+            // again, and what lies on the disk be right all the same.
+            if let Some(unneeded) = self.assembly.close(piece) {
+                shared.give(unneeded);
+            }
             self.found(piece);
         }
         self.checked(now, slab, shared);

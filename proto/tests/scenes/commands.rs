@@ -233,3 +233,34 @@ fn recheck_while_a_broken_off_check_is_in_flight() {
         world.run_until(LONG, completed);
     }
 }
+
+/// A piece that was being hashed when a recheck began turns out wrong, and what lies on the disk right:
+/// the memory that it was to be fetched into again is given back.
+#[test]
+fn recheck_finds_right_what_came_wrong() {
+    let (torrent, content) = torrent(PIECE, &[SIZE]);
+    let damaged: Vec<u8> = content.iter().map(|byte| byte ^ 1).collect();
+    let mut corrupt = 0;
+    for millis in (0..3000).step_by(25) {
+        let mut world = slow_download();
+        world.slow_down(Duration::ZERO, Duration::from_millis(400));
+        world.run_until(LONG, |world| had(world).0 == Phase::Downloading);
+        world.hosts[0].disk.fill(&torrent, &damaged);
+        world.run_for(Duration::from_millis(millis));
+        world.hosts[1].disk.fill(&torrent, &content);
+        world.command(1, Command::Recheck { torrent: TORRENT });
+        world.run_until(LONG, completed);
+        world.command(1, Command::ShutDown);
+        world.run_until(LONG, |world| {
+            world.hosts[1].events.contains(&Event::ShutDown)
+        });
+        let is_corrupt = |event: &Event| matches!(event, Event::Corrupt { .. });
+        corrupt += usize::from(world.hosts[1].events.iter().any(is_corrupt));
+        assert_eq!(
+            world.hosts[1].engine.machine().slab_bytes(),
+            0,
+            "{millis} ms"
+        );
+    }
+    assert!(corrupt > 0, "no piece came wrong");
+}
