@@ -20,6 +20,7 @@ import pathlib
 import random
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections import namedtuple
@@ -177,7 +178,8 @@ def failure(options, run):
     if ended.returncode == 0:
         return None
     if ended.returncode < 0:
-        return "goes in circles" if -ended.returncode == 24 else f"signal {-ended.returncode}"
+        spins = -ended.returncode == signal.SIGXCPU
+        return "goes in circles" if spins else f"signal {-ended.returncode}"
     panic = re.search(r"panicked at (\S+):\d+:\d+", ended.stderr)
     if panic:
         return f"panic in {panic[1]}"
@@ -199,7 +201,8 @@ def check_of(told):
 
 
 def limit():
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
+    # Past the first the run is told to end, past the second it is ended.
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT + 5))
 
 
 def call(command, check=True, **settings):
