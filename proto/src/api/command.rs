@@ -334,7 +334,7 @@ pub struct FileStats<'a> {
 }
 
 impl Command {
-    /// Appends a stable encoding, for digests and recordings.
+    /// Appends a stable encoding, for digests.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let mut number = |tag: u8, number: u32| {
             out.push(tag);

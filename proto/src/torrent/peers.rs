@@ -321,11 +321,23 @@ impl Torrent {
 
     fn views(&self, now: Instant) -> Vec<PeerView> {
         let peers = self.peers.iter();
-        let views = peers.map(|(conn, session)| PeerView {
-            in_debt: self.in_debt(&session.peer),
-            ..view(now, *conn, &session.peer)
-        });
+        let views = peers.map(|(conn, session)| self.view(now, *conn, &session.peer));
         views.collect()
+    }
+
+    fn view(&self, now: Instant, conn: ConnId, peer: &Peer<Writer>) -> PeerView {
+        PeerView {
+            conn,
+            interested: peer.wants_us,
+            unchoked: !peer.choked,
+            down_rate: peer.down.rate(now),
+            up_rate: peer.up.rate(now),
+            snubbed: peer.snubbed,
+            connected_at: peer.connected_at,
+            switched_at: peer.switched_at,
+            has_all: peer.have.is_full(),
+            in_debt: self.in_debt(peer),
+        }
     }
 
     /// Whether the peer took much of us and gave little. To a seed nobody owes anything.
@@ -439,20 +451,5 @@ impl Torrent {
     pub(crate) fn dial_timer(&mut self, now: Instant, shared: &mut Shared) {
         self.dials.fired(now);
         self.dial(shared);
-    }
-}
-
-fn view(now: Instant, conn: ConnId, peer: &Peer<Writer>) -> PeerView {
-    PeerView {
-        conn,
-        interested: peer.wants_us,
-        unchoked: !peer.choked,
-        down_rate: peer.down.rate(now),
-        up_rate: peer.up.rate(now),
-        snubbed: peer.snubbed,
-        connected_at: peer.connected_at,
-        switched_at: peer.switched_at,
-        has_all: peer.have.is_full(),
-        in_debt: false,
     }
 }

@@ -191,15 +191,8 @@ impl<'a> World<'a> {
     }
 
     fn arrive(&mut self, number: usize) -> Result<(), RunError> {
-        let peer = &mut self.peers[number];
-        peer.start(
-            number,
-            &mut self.network,
-            &self.content,
-            &self.rules,
-            &self.inbox,
-        )?;
-        if peer.member.role == Role::Seed {
+        self.start(number)?;
+        if self.peers[number].member.role == Role::Seed {
             self.has_everything(number);
         }
         self.meet_everybody(number);
@@ -208,16 +201,15 @@ impl<'a> World<'a> {
 
     /// A host that was stopped starts again, unless it has left in the meantime.
     pub(super) fn bring_back(&mut self, number: usize) -> Result<(), RunError> {
-        let peer = &mut self.peers[number];
-        if peer.state == State::Down {
-            peer.start(
-                number,
-                &mut self.network,
-                &self.content,
-                &self.rules,
-                &self.inbox,
-            )?;
+        match self.peers[number].state {
+            State::Down => self.start(number),
+            _ => Ok(()),
         }
+    }
+
+    fn start(&mut self, number: usize) -> Result<(), RunError> {
+        let (network, inbox) = (&mut self.network, &self.inbox);
+        self.peers[number].start(number, network, &self.content, &self.rules, inbox)?;
         Ok(())
     }
 
