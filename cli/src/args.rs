@@ -10,18 +10,12 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
+use crate::exit::Exit;
 use crate::ranges::Ranges;
 use crate::units::{parse_duration, parse_size};
 
 #[cfg(feature = "sim")]
 pub(crate) use sim::{ReplayArgs, Seeds, SimArgs, SimCommand};
-
-/// What the help ends with.
-const EXIT_CODES: &str = "\
-`ripcurrent FILE.torrent` means `ripcurrent download FILE.torrent`.
-
-Exit codes: 0 done, 1 internal error, 2 usage, 3 bad torrent, 4 no peers, 5 disk, 6 check failed,
-7 interrupted (the same command goes on from there), 8 the system forbids it.";
 
 const DOWNLOAD_EXAMPLES: &str = "\
 Examples:
@@ -49,7 +43,7 @@ const LAST: usize = 900;
 
 /// A high-throughput BitTorrent client for Linux.
 #[derive(Debug, Parser)]
-#[command(name = "ripcurrent", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "ripcurrent", version, after_help = ending(), propagate_version = true)]
 pub(crate) struct Cli {
     /// Say more: trackers, failed pieces, the memory bound; twice for every event.
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = LAST)]
@@ -148,6 +142,9 @@ pub(crate) struct DownloadArgs {
     /// Leave the addresses of others in the record.
     #[arg(long, requires = "record")]
     pub(crate) record_addresses: bool,
+    /// Tell what happens on stdout, one JSON object a line (cli/JSON.md).
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// See [`Command::Seed`].
@@ -163,6 +160,9 @@ pub(crate) struct SeedArgs {
     /// How to meet peers.
     #[command(flatten)]
     pub(crate) net: NetArgs,
+    /// Tell what happens on stdout, one JSON object a line (cli/JSON.md).
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// See [`Command::Create`].
@@ -270,12 +270,29 @@ pub(crate) struct DemoArgs {
     pub(crate) dir: PathBuf,
 }
 
+impl Command {
+    /// Whether events go to stdout.
+    pub(crate) fn tells_json(&self) -> bool {
+        match self {
+            Command::Download(args) => args.json,
+            Command::Seed(args) => args.json,
+            _ => false,
+        }
+    }
+}
+
 /// The port that is tried first.
 pub(crate) const DEFAULT_PORT: u16 = 6881;
 
 /// Reads the command line of the process; ends the process where it is wrong or asks for help.
 pub(crate) fn parse() -> Cli {
     Cli::parse_from(with_default_command(std::env::args_os().collect()))
+}
+
+/// What the help ends with.
+fn ending() -> String {
+    let short = "`ripcurrent FILE.torrent` means `ripcurrent download FILE.torrent`.";
+    format!("{short}\n\n{}", Exit::all_in_words())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

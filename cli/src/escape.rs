@@ -42,7 +42,7 @@ impl fmt::Display for EscapedPath<'_> {
 }
 
 /// Control characters, line and paragraph separators, and everything that reorders or hides text.
-fn is_unsafe(character: char) -> bool {
+pub(crate) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

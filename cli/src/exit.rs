@@ -33,6 +33,57 @@ pub(crate) enum Exit {
     Forbidden = 8,
 }
 
+impl Exit {
+    /// All of them, in the order of their codes.
+    pub(crate) const ALL: [Exit; 9] = [
+        Exit::Done,
+        Exit::Internal,
+        Exit::Usage,
+        Exit::BadTorrent,
+        Exit::NoPeers,
+        Exit::Disk,
+        Exit::CheckFailed,
+        Exit::Interrupted,
+        Exit::Forbidden,
+    ];
+
+    /// In a few words, for people.
+    fn meaning(self) -> &'static str {
+        match self {
+            Exit::Done => "done",
+            Exit::Internal => "internal error",
+            Exit::Usage => "usage",
+            Exit::BadTorrent => "bad torrent",
+            Exit::NoPeers => "no peers",
+            Exit::Disk => "disk",
+            Exit::CheckFailed => "check failed",
+            Exit::Interrupted => "interrupted (the same command goes on from there)",
+            Exit::Forbidden => "the system forbids it",
+        }
+    }
+
+    /// All of them in a sentence.
+    pub(crate) fn all_in_words() -> String {
+        let codes = Exit::ALL.map(|exit| format!("{} {}", exit as u8, exit.meaning()));
+        format!("Exit codes: {}.", codes.join(", "))
+    }
+
+    /// In one word, for programs.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Exit::Done => "done",
+            Exit::Internal => "internal",
+            Exit::Usage => "usage",
+            Exit::BadTorrent => "bad_torrent",
+            Exit::NoPeers => "no_peers",
+            Exit::Disk => "disk",
+            Exit::CheckFailed => "check_failed",
+            Exit::Interrupted => "interrupted",
+            Exit::Forbidden => "forbidden",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
@@ -175,17 +226,6 @@ mod tests {
     /// The codes are a contract: changing one breaks other people's scripts.
     #[test]
     fn the_codes_stand() {
-        let codes = [
-            Exit::Done,
-            Exit::Internal,
-            Exit::Usage,
-            Exit::BadTorrent,
-            Exit::NoPeers,
-            Exit::Disk,
-            Exit::CheckFailed,
-            Exit::Interrupted,
-            Exit::Forbidden,
-        ];
-        assert!(codes.map(|code| code as usize).into_iter().eq(0..9));
+        assert!(Exit::ALL.map(|code| code as usize).into_iter().eq(0..9));
     }
 }

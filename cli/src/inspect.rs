@@ -6,7 +6,8 @@ use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind};
 
 use crate::args::InspectArgs;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
+use crate::json;
 use crate::load::{self, hex};
 use crate::say;
 
@@ -16,10 +17,7 @@ use report::{File, Report, Tracker};
 pub(crate) fn run(args: &InspectArgs) -> Outcome {
     let report = report(&load::torrent(&args.torrent)?);
     if args.json {
-        let json = serde_json::to_string(&report).map_err(|error| {
-            Failure::new(Exit::Internal, "the report cannot be written as JSON").because(error)
-        })?;
-        say::data(format_args!("{json}\n"))?;
+        say::data(format_args!("{}\n", json::text(&report)?))?;
     } else {
         say::data(report)?;
     }

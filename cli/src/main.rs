@@ -10,6 +10,7 @@ mod download;
 mod escape;
 mod exit;
 mod inspect;
+mod json;
 mod listen;
 mod load;
 mod memory;
@@ -35,10 +36,14 @@ use say::Level;
 fn main() -> ExitCode {
     let cli = args::parse();
     say::init_tracing(cli.verbose);
+    if cli.command.tells_json() {
+        json::begin();
+    }
     let exit = match run(cli) {
         Ok(exit) => exit,
         Err(failure) => {
             say::line(format_args!("error: {failure}"));
+            json::emit_failure(&failure);
             failure.exit()
         }
     };
