@@ -8,9 +8,10 @@ use ripcurrent_proto::drive::Machine;
 use socket2::{Domain, Socket, Type};
 
 use crate::bell::Waker;
+use crate::carrier;
 use crate::clock::Clock;
 use crate::options::{HostError, Listen, Options};
-use crate::tokio_uring::Ring;
+use crate::tokio_uring::{Ring, TokioUring};
 use crate::work::Work;
 
 /// Connections that may wait to be accepted; the system may keep fewer.
@@ -96,8 +97,9 @@ impl Host {
         control: impl FnMut(&mut M, Instant) -> Control,
     ) -> Result<(), HostError> {
         let beside = (self.clock, self.waker, self.work);
-        self.ring
-            .run(machine, &self.options, self.listener, beside, control)
+        let running =
+            carrier::run::<TokioUring, _>(machine, &self.options, self.listener, beside, control);
+        self.ring.block_on(running)
     }
 }
 

@@ -69,6 +69,7 @@
 compile_error!("io_uring is a part of Linux; other systems need another host");
 
 mod bell;
+mod carrier;
 mod clock;
 mod disk;
 mod errno;

@@ -1,95 +1,22 @@
 //! The backend over the crate `tokio-uring`, which is known nowhere else.
 //!
-//! Every operation of the ring is a future that owns its buffer and gives it back, in one
-//! `FuturesUnordered`. Invariant: no such future is dropped before it is done, for the crate
-//! neither cancels it nor gives back what it brings; to cancel, the socket is shut down and the
-//! operation then ends by itself.
-//!
-//! The crate submits operations only when its thread is about to sleep, so each pass of the loop
+//! Known of version 0.5: a future that is dropped in flight is not cancelled, and what it brings is
+//! lost; operations are submitted only when the thread is about to sleep, so each pass of the loop
 //! that does not sleep waits for an empty operation instead: that enters the kernel once.
 
-mod connect;
-mod conns;
-mod receive;
-mod transmit;
-
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{FuturesUnordered, Stream};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::time::{Sleep, sleep_until};
+use ripcurrent_proto::api::Transmission;
+use tokio_uring::buf::{BoundedBuf, IoBuf};
 use tokio_uring::net::TcpStream;
 
-use ripcurrent_proto::api::{Disk, EndReason, Input, Net, Output, Transmission};
-use ripcurrent_proto::base::id::ConnId;
-use ripcurrent_proto::base::time::Instant;
-use ripcurrent_proto::drive::{self, Backend, Machine, Turn};
+use crate::carrier::{Cursor, Sockets};
+use crate::options::HostError;
 
-use crate::bell::{Ear, Waker};
-use crate::options::{HostError, Options};
-use crate::work::Work;
-use crate::{Clock, Control};
-use connect::Doors;
-use conns::Conns;
-use receive::Buffers;
-
-/// The most completions taken out of the ring before the machine sees them.
-const BATCH: usize = 256;
-
-/// The ring and everything that it is told to do.
-pub(crate) struct TokioUring {
-    clock: Clock,
-    waker: Waker,
-    operations: FuturesUnordered<LocalBoxFuture<'static, Done>>,
-    /// What has happened and was not handed over yet.
-    ready: VecDeque<Done>,
-    conns: Conns,
-    doors: Doors,
-    buffers: Buffers,
-    work: Work,
-    /// At the end nothing is started any more.
-    leaving: bool,
-}
-
-/// Something that has happened.
-enum Done {
-    /// A listener let somebody in, or failed to.
-    Accepted {
-        listener: Rc<tokio_uring::net::TcpListener>,
-        result: io::Result<(TcpStream, SocketAddr)>,
-    },
-    Connected {
-        conn: ConnId,
-        result: io::Result<TcpStream>,
-    },
-    Received {
-        conn: ConnId,
-        buffer: Vec<u8>,
-        result: io::Result<usize>,
-    },
-    Transmitted {
-        conn: ConnId,
-        transmission: Transmission,
-        result: io::Result<()>,
-    },
-    Ended {
-        conn: ConnId,
-        reason: EndReason,
-    },
-    Closed {
-        conn: ConnId,
-    },
-    /// An answer that needs nothing more done.
-    Answer(Input<'static>),
-}
+/// The sockets of the crate.
+pub(crate) struct TokioUring;
 
 /// A runtime with its ring, not running yet.
 pub(crate) struct Ring {
@@ -108,35 +35,9 @@ impl Ring {
         Ok(Ring { runtime })
     }
 
-    /// Drives `machine` until `control` says stop, and then until everything is home.
-    pub(crate) fn run<M: Machine>(
-        &self,
-        machine: &mut M,
-        options: &Options,
-        listener: Option<TcpListener>,
-        (clock, waker, work): (Clock, Waker, Work),
-        control: impl FnMut(&mut M, Instant) -> Control,
-    ) -> Result<(), HostError> {
-        self.runtime.block_on(async {
-            let doors = Doors::new(options);
-            let mut backend = TokioUring {
-                clock,
-                waker,
-                operations: FuturesUnordered::new(),
-                ready: VecDeque::new(),
-                conns: Conns::default(),
-                doors,
-                buffers: Buffers::default(),
-                work,
-                leaving: false,
-            };
-            if let Some(listener) = listener {
-                backend.listen(listener).map_err(HostError::System)?;
-            }
-            let looped = backend.run(machine, control).await;
-            backend.leave().await;
-            looped.map_err(HostError::System)
-        })
+    /// Runs the loop to its end.
+    pub(crate) fn block_on<F: Future>(&self, running: F) -> F::Output {
+        self.runtime.block_on(running)
     }
 }
 
@@ -151,227 +52,102 @@ fn build(entries: u32, cooperative: bool) -> io::Result<tokio_uring::Runtime> {
     tokio_uring::Runtime::new(&builder)
 }
 
-impl TokioUring {
-    async fn run<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        mut control: impl FnMut(&mut M, Instant) -> Control,
-    ) -> io::Result<()> {
-        let ear = Ear(self.waker.clone());
-        // SAFETY: the ear owns a share of its descriptor, which stays open and the same until the
-        // last share is dropped.
-        let bell = unsafe { AsyncFd::register_with_interest(ear, Interest::READABLE) }?;
-        let mut sleep = Box::pin(sleep_until(self.clock.system(self.now()).into()));
-        let mut again = false;
-        loop {
-            let look_again = match control(machine, self.now()) {
-                Control::Stop => return Ok(()),
-                Control::Wait(at) => at,
-            };
-            let timeout = machine.poll_timeout();
-            let turn = drive::turn(machine, self);
-            // What a timeout changes may be of interest to `control` alone. The clock is read after
-            // the turn, so that none fires unseen.
-            let fired = timeout.is_some_and(|at| at <= self.now());
-            let busy = turn == Turn::Busy || fired;
-            if busy && !again {
-                // `control` looks at what happened and is carried out, then the ring is entered
-                // once for all of it.
-                again = true;
-                continue;
-            }
-            again = false;
-            let deadline = earliest(machine.poll_timeout(), look_again);
-            if busy || deadline.is_some_and(|at| at <= self.now()) {
-                self.enter().await;
-            } else {
-                self.wait(&bell, sleep.as_mut(), deadline).await;
-            }
-        }
+impl Sockets for TokioUring {
+    type Listener = tokio_uring::net::TcpListener;
+    type Stream = TcpStream;
+
+    fn listen(listener: TcpListener) -> io::Result<Self::Listener> {
+        // The ring itself waits; a non-blocking socket would make it give up at once.
+        listener.set_nonblocking(false)?;
+        Ok(tokio_uring::net::TcpListener::from_std(listener))
     }
 
-    /// Starts what is new and lets the ring and the clock run, without waiting for anything.
-    async fn enter(&mut self) {
-        poll_fn(|cx| {
-            self.collect(cx);
-            Poll::Ready(())
-        })
-        .await;
+    async fn accept(listener: &Self::Listener) -> io::Result<(TcpStream, SocketAddr)> {
+        listener.accept().await
+    }
+
+    fn adopt(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
+        let stream = stream.into_std()?;
+        // As for a listener.
+        stream.set_nonblocking(false)?;
+        Ok(TcpStream::from_std(stream))
+    }
+
+    fn send_at_once(stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)
+    }
+
+    async fn receive(
+        stream: &TcpStream,
+        buffer: Vec<u8>,
+        most: usize,
+    ) -> (Vec<u8>, io::Result<usize>) {
+        let (result, part) = stream.read(buffer.slice(..most)).await;
+        (part.into_inner(), result)
+    }
+
+    async fn send(
+        stream: &TcpStream,
+        transmission: Transmission,
+    ) -> (Transmission, io::Result<()>) {
+        let shared = Rc::new(transmission);
+        let result = send_all(stream, &shared).await;
+        let home =
+            Rc::into_inner(shared).expect("the writes are done and have dropped their shares");
+        (home, result)
+    }
+
+    fn shut_down(stream: &TcpStream) {
+        // It fails where the connection is over already.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    async fn enter() {
         // It fails only where the ring itself does, and then every operation says so.
         let _ = tokio_uring::no_op().await;
     }
+}
 
-    /// Waits until something has happened, somebody rings, or the deadline comes.
-    async fn wait(
-        &mut self,
-        bell: &AsyncFd<Ear>,
-        mut sleep: Pin<&mut Sleep>,
-        deadline: Option<Instant>,
-    ) {
-        let timer = deadline.map(|at| self.clock.system(at).into());
-        if let Some(at) = timer.filter(|at| *at != sleep.deadline()) {
-            sleep.as_mut().reset(at);
+async fn send_all(stream: &TcpStream, transmission: &Rc<Transmission>) -> io::Result<()> {
+    let mut cursor = Cursor::default();
+    loop {
+        let rest = |from| Rest {
+            transmission: Rc::clone(transmission),
+            from,
+        };
+        let gathered: Vec<Rest> = cursor.rest(transmission).map(rest).collect();
+        if gathered.is_empty() {
+            return Ok(());
         }
-        poll_fn(|cx| {
-            self.collect(cx);
-            let happened = !self.ready.is_empty();
-            let late = timer.is_some() && sleep.as_mut().poll(cx).is_ready();
-            if happened || late || rung(bell, cx) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-
-    /// Polls the operations, whereby new ones are started, and keeps what is done.
-    fn collect(&mut self, cx: &mut Context<'_>) {
-        while self.ready.len() < BATCH {
-            match Pin::new(&mut self.operations).poll_next(cx) {
-                Poll::Ready(Some(done)) => self.ready.push_back(done),
-                Poll::Ready(None) | Poll::Pending => return,
-            }
-        }
-    }
-
-    /// Ends everything in good order: nothing in flight is dropped.
-    async fn leave(&mut self) {
-        self.leaving = true;
-        self.doors.close();
-        self.conns.shut_all_down();
-        while !self.operations.is_empty() {
-            let done = poll_fn(|cx| Pin::new(&mut self.operations).poll_next(cx)).await;
-            if let Some(Done::Accepted { result, .. }) = done {
-                shut_down(result.ok().map(|(stream, _)| stream).as_ref());
-            }
-        }
-    }
-
-    /// Starts an operation.
-    fn start(&self, operation: impl Future<Output = Done> + 'static) {
-        if !self.leaving {
-            self.operations.push(Box::pin(operation));
-        }
-    }
-
-    fn hand_over<M: Machine>(&mut self, machine: &mut M, done: Done) {
-        let now = self.now();
-        match done {
-            Done::Accepted { listener, result } => self.on_accepted(machine, listener, result),
-            Done::Connected { conn, result } => self.on_connected(machine, conn, result),
-            Done::Received {
-                conn,
-                buffer,
-                result,
-            } => self.on_received(machine, conn, buffer, result),
-            Done::Transmitted {
-                conn,
-                transmission,
-                result,
-            } => self.on_transmitted(machine, conn, transmission, result),
-            Done::Ended { conn, reason } => {
-                if self.conns.end(conn) {
-                    machine.handle(now, Input::Ended { conn, reason });
-                }
-            }
-            Done::Closed { conn } => {
-                self.conns.remove(conn);
-                machine.handle(now, Input::Closed { conn });
-            }
-            Done::Answer(input) => machine.handle(now, input),
-        }
-    }
-
-    /// The next thing that has happened anywhere.
-    fn next_done(&mut self) -> Option<Done> {
-        if let Some(done) = self.ready.pop_front() {
-            return Some(done);
-        }
-        let (input, closed) = self.work.take()?;
-        let closed = closed.map(|done| Done::Answer(Input::Disk(done)));
-        self.ready.extend(closed);
-        Some(Done::Answer(input))
-    }
-
-    fn carry_net(&mut self, net: Net) {
-        match net {
-            Net::Connect { conn, to } => self.connect(conn, to),
-            Net::Recv { conn, until } => {
-                self.conns.credit(conn, until);
-                self.receive(conn);
-            }
-            Net::Transmit { conn, transmission } => self.transmit(conn, transmission),
-            Net::Close { conn } => {
-                self.conns.close(conn);
-                self.settle(conn);
-            }
-        }
-    }
-
-    fn carry_disk(&mut self, disk: Disk) {
-        if let Some(done) = self.work.disk(disk) {
-            self.ready.push_back(Done::Answer(Input::Disk(done)));
-        }
-    }
-
-    /// Says the last word on a connection that closes, once nothing of it is in flight.
-    fn settle(&mut self, conn: ConnId) {
-        if self.conns.take_settled(conn) {
-            self.ready.push_back(Done::Closed { conn });
-        }
+        let (result, _gathered) = stream.writev(gathered).await;
+        cursor.advance(transmission, result?)?;
     }
 }
 
-impl Backend for TokioUring {
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
+/// What is left of one part of a transmission.
+struct Rest {
+    transmission: Rc<Transmission>,
+    from: Cursor,
+}
 
-    fn carry(&mut self, output: Output) {
-        match output {
-            Output::Net(net) => self.carry_net(net),
-            Output::Disk(disk) => self.carry_disk(disk),
-            Output::Hash { op, slab } => self.work.hash(op, slab),
-            Output::Resolve { op, host } => self.work.resolve(op, host),
-        }
-    }
-
-    fn reap<M: Machine>(&mut self, machine: &mut M, bound: usize) -> bool {
-        let mut count = 0;
-        while count < bound {
-            let Some(done) = self.next_done() else { break };
-            self.hand_over(machine, done);
-            count += 1;
-        }
-        count > 0
+impl Rest {
+    fn bytes(&self) -> &[u8] {
+        self.from.bytes(&self.transmission)
     }
 }
 
-/// Whether the bell was rung; it is heard by this.
-fn rung(bell: &AsyncFd<Ear>, cx: &mut Context<'_>) -> bool {
-    let mut heard = false;
-    // Polled again after a ring, so that the task is woken by the next one.
-    while let Poll::Ready(Ok(mut guard)) = bell.poll_read_ready(cx) {
-        bell.get_ref().hear();
-        guard.clear_ready();
-        heard = true;
+// SAFETY: the bytes lie in a vector or a slab that the transmission owns or shares; it is behind an
+// `Rc` that this value holds, nobody changes it meanwhile, and moving this value does not move them.
+unsafe impl IoBuf for Rest {
+    fn stable_ptr(&self) -> *const u8 {
+        self.bytes().as_ptr()
     }
-    heard
-}
 
-fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+    fn bytes_init(&self) -> usize {
+        self.bytes().len()
     }
-}
 
-/// A socket is always shut down before it is dropped: an operation that somebody else has in flight
-/// on it then ends.
-fn shut_down(stream: Option<&TcpStream>) {
-    if let Some(stream) = stream {
-        // It fails where the connection is over already.
-        let _ = stream.shutdown(std::net::Shutdown::Both);
+    fn bytes_total(&self) -> usize {
+        self.bytes().len()
     }
 }

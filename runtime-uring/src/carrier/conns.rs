@@ -7,14 +7,13 @@ use std::rc::Rc;
 
 use futures_util::future::AbortHandle;
 use ripcurrent_proto::base::id::ConnId;
-use tokio_uring::net::TcpStream;
 
-use super::shut_down;
+use super::{Sockets, shut_down};
 
 /// One connection.
-pub(super) struct Conn {
+pub(super) struct Conn<S: Sockets> {
     id: ConnId,
-    pub(super) stream: Option<Rc<TcpStream>>,
+    pub(super) stream: Option<Rc<S::Stream>>,
     /// Cancels a connect in flight; `None` when there is none.
     pub(super) connecting: Option<AbortHandle>,
     pub(super) receiving: bool,
@@ -31,7 +30,7 @@ pub(super) struct Conn {
     settled: bool,
 }
 
-impl Conn {
+impl<S: Sockets> Conn<S> {
     fn new(id: ConnId) -> Self {
         Conn {
             id,
@@ -60,12 +59,17 @@ impl Conn {
 }
 
 /// All connections.
-#[derive(Default)]
-pub(super) struct Conns {
-    slots: Vec<Option<Conn>>,
+pub(super) struct Conns<S: Sockets> {
+    slots: Vec<Option<Conn<S>>>,
 }
 
-impl Conns {
+impl<S: Sockets> Default for Conns<S> {
+    fn default() -> Self {
+        Conns { slots: Vec::new() }
+    }
+}
+
+impl<S: Sockets> Conns<S> {
     /// A connection in the making.
     pub(super) fn insert_connecting(&mut self, id: ConnId, abort: AbortHandle) {
         let mut conn = Conn::new(id);
@@ -79,13 +83,13 @@ impl Conns {
     }
 
     /// A connection that came in.
-    pub(super) fn insert_connected(&mut self, id: ConnId, stream: TcpStream) {
+    pub(super) fn insert_connected(&mut self, id: ConnId, stream: S::Stream) {
         let mut conn = Conn::new(id);
         conn.stream = Some(Rc::new(stream));
         self.insert(conn);
     }
 
-    fn insert(&mut self, conn: Conn) {
+    fn insert(&mut self, conn: Conn<S>) {
         let slot = conn.id.0.slot() as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
@@ -98,7 +102,7 @@ impl Conns {
     }
 
     /// The connection under this id, slot and generation.
-    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn<S>> {
         let slot = self.slots.get_mut(id.0.slot() as usize)?;
         slot.as_mut().filter(|conn| conn.id == id)
     }
@@ -153,10 +157,10 @@ impl Conns {
     }
 }
 
-impl Conn {
+impl<S: Sockets> Conn<S> {
     /// Makes every operation in flight end by itself.
     pub(super) fn cancel(&self) {
-        shut_down(self.stream.as_deref());
+        shut_down::<S>(self.stream.as_deref());
         if let Some(connecting) = &self.connecting {
             connecting.abort();
         }

@@ -1,7 +1,7 @@
 //! Connections in and out.
 //!
-//! A connect goes through tokio's own sockets: the crate's `connect` cannot bind to a local
-//! address, and its future, like all of them, cannot be dropped to cancel it; tokio's can. There is
+//! A connect goes through tokio's own sockets, whatever carries the bytes: `tokio-uring` cannot bind
+//! a socket before it connects, and its futures cannot be dropped to cancel; tokio's can. There is
 //! one connect for thousands of receives.
 
 use std::io;
@@ -16,9 +16,8 @@ use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::drive::{Backend, Machine};
 use socket2::SockRef;
 use tokio::net::TcpSocket;
-use tokio_uring::net::TcpStream;
 
-use super::{Done, TokioUring, shut_down};
+use super::{Carrier, Done, Sockets, shut_down};
 use crate::errno;
 use crate::options::Options;
 
@@ -72,25 +71,23 @@ impl Doors {
     }
 }
 
-impl TokioUring {
+impl<S: Sockets> Carrier<S> {
     /// Lets people in through a socket that listens, and says where.
     pub(super) fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
         let addr = listener.local_addr()?;
-        // The ring itself waits; a non-blocking socket would make it give up at once.
-        listener.set_nonblocking(false)?;
         self.doors.listening = Some(listener.try_clone()?);
-        let listener = tokio_uring::net::TcpListener::from_std(listener);
+        let listener = S::listen(listener)?;
         self.ready.push_back(Done::Answer(Input::Bound { addr }));
         self.accept(Rc::new(listener), Duration::ZERO);
         Ok(())
     }
 
-    fn accept(&self, listener: Rc<tokio_uring::net::TcpListener>, after: Duration) {
+    fn accept(&self, listener: Rc<S::Listener>, after: Duration) {
         self.start(async move {
             if !after.is_zero() {
                 tokio::time::sleep(after).await;
             }
-            let result = listener.accept().await;
+            let result = S::accept(&listener).await;
             Done::Accepted { listener, result }
         });
     }
@@ -98,8 +95,8 @@ impl TokioUring {
     pub(super) fn on_accepted<M: Machine>(
         &mut self,
         machine: &mut M,
-        listener: Rc<tokio_uring::net::TcpListener>,
-        result: io::Result<(TcpStream, SocketAddr)>,
+        listener: Rc<S::Listener>,
+        result: io::Result<(S::Stream, SocketAddr)>,
     ) {
         match result {
             Ok((stream, from)) => {
@@ -118,15 +115,15 @@ impl TokioUring {
         }
     }
 
-    fn admit<M: Machine>(&mut self, machine: &mut M, stream: TcpStream, from: SocketAddr) {
+    fn admit<M: Machine>(&mut self, machine: &mut M, stream: S::Stream, from: SocketAddr) {
         // An IPv4 peer of a socket for both families is an IPv4 peer.
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let now = self.now();
         let allowed = self.doors.allows(from.ip());
         let Some(conn) = allowed.then(|| machine.accept(now, from)).flatten() else {
-            return shut_down(Some(&stream));
+            return shut_down::<S>(Some(&stream));
         };
-        let _ = stream.set_nodelay(true);
+        let _ = S::send_at_once(&stream);
         self.conns.insert_connected(conn, stream);
     }
 
@@ -147,7 +144,7 @@ impl TokioUring {
                 self.start(async move {
                     let made = Abortable::new(socket.connect(to), registration).await;
                     let result = match made {
-                        Ok(made) => made.and_then(into_ring),
+                        Ok(made) => made.and_then(S::adopt),
                         Err(_aborted) => Err(io::ErrorKind::Interrupted.into()),
                     };
                     Done::Connected { conn, result }
@@ -165,15 +162,15 @@ impl TokioUring {
         &mut self,
         machine: &mut M,
         conn: ConnId,
-        result: io::Result<TcpStream>,
+        result: io::Result<S::Stream>,
     ) {
         let now = self.now();
         let Some(entry) = self.conns.get_mut(conn) else {
-            return shut_down(result.ok().as_ref());
+            return shut_down::<S>(result.ok().as_ref());
         };
         entry.connecting = None;
         if !entry.is_live() {
-            shut_down(result.ok().as_ref());
+            shut_down::<S>(result.ok().as_ref());
             return self.settle(conn);
         }
         match result {
@@ -221,14 +218,6 @@ fn choose_port_late(fd: RawFd) {
             len,
         );
     }
-}
-
-/// Hands a connected socket over to the ring.
-fn into_ring(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
-    let stream = stream.into_std()?;
-    // The ring itself waits; a non-blocking socket would make it give up at once.
-    stream.set_nonblocking(false)?;
-    Ok(TcpStream::from_std(stream))
 }
 
 fn no_such_family() -> io::Error {

@@ -11,9 +11,8 @@ use std::rc::Rc;
 use ripcurrent_proto::api::{EndReason, Input};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::drive::{Backend, Machine};
-use tokio_uring::buf::BoundedBuf;
 
-use super::{Done, TokioUring};
+use super::{Carrier, Done, Sockets};
 use crate::errno;
 
 /// The buffer of a connection that brings little, in bytes.
@@ -52,7 +51,7 @@ impl Buffers {
     }
 }
 
-impl TokioUring {
+impl<S: Sockets> Carrier<S> {
     /// Starts to receive, if there is credit and nothing against it.
     pub(super) fn receive(&mut self, conn: ConnId) {
         let Some(entry) = self.conns.get_mut(conn) else {
@@ -68,10 +67,10 @@ impl TokioUring {
         let len = credit.min(buffer.len());
         entry.receiving = true;
         self.start(async move {
-            let (result, part) = stream.read(buffer.slice(..len)).await;
+            let (buffer, result) = S::receive(&stream, buffer, len).await;
             Done::Received {
                 conn,
-                buffer: part.into_inner(),
+                buffer,
                 result,
             }
         });
