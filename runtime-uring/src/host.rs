@@ -1,4 +1,4 @@
-//! The host: what owns a ring, the threads beside it, and the loop.
+//! The host: what owns a backend, the threads beside it, and the loop.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -8,10 +8,9 @@ use ripcurrent_proto::drive::Machine;
 use socket2::{Domain, Socket, Type};
 
 use crate::bell::Waker;
-use crate::carrier;
+use crate::choice::{Chosen, Network};
 use crate::clock::Clock;
 use crate::options::{HostError, Listen, Options};
-use crate::tokio_uring::{Ring, TokioUring};
 use crate::work::Work;
 
 /// Connections that may wait to be accepted; the system may keep fewer.
@@ -27,9 +26,10 @@ pub enum Control {
     Stop,
 }
 
-/// A ring, its threads and a listening socket, ready to drive a machine. It lives on one thread.
+/// A backend, its threads and a listening socket, ready to drive a machine. It lives on one thread.
 pub struct Host {
-    ring: Ring,
+    network: Network,
+    backend: Chosen,
     options: Options,
     clock: Clock,
     waker: Waker,
@@ -39,13 +39,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// Makes the ring, starts the threads and listens.
+    /// Chooses the backend, starts the threads and listens.
     ///
     /// # Errors
-    /// If io_uring is not to be had (each error names the remedy), if the address to listen at is
-    /// not, or if the system has no thread or descriptor left.
+    /// If io_uring was asked for and is not to be had (each error names the remedy), if the address
+    /// to listen at is not, or if the system has no thread or descriptor left.
     pub fn new(mut options: Options) -> Result<Self, HostError> {
-        let ring = Ring::new(options.ring_entries)?;
+        let (network, backend) = Network::choose(&options)?;
         let listener = listen(&mut options)?;
         let listening_at = match &listener {
             Some(listener) => Some(listener.local_addr().map_err(HostError::System)?),
@@ -54,7 +54,8 @@ impl Host {
         let waker = Waker::new().map_err(HostError::System)?;
         let work = Work::new(&options, &waker).map_err(HostError::System)?;
         Ok(Host {
-            ring,
+            network,
+            backend,
             options,
             clock: Clock::new(),
             waker,
@@ -68,6 +69,12 @@ impl Host {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// What carries out, and why it is not something better: worth telling people once.
+    #[must_use]
+    pub fn backend(&self) -> &Chosen {
+        &self.backend
     }
 
     /// Where the host listens, its port not zero.
@@ -97,9 +104,8 @@ impl Host {
         control: impl FnMut(&mut M, Instant) -> Control,
     ) -> Result<(), HostError> {
         let beside = (self.clock, self.waker, self.work);
-        let running =
-            carrier::run::<TokioUring, _>(machine, &self.options, self.listener, beside, control);
-        self.ring.block_on(running)
+        self.network
+            .run(machine, &self.options, self.listener, beside, control)
     }
 }
 

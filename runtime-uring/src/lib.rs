@@ -1,5 +1,5 @@
-//! Carries out the intents of `ripcurrent-proto` on Linux: sockets through io_uring; files, hashes
-//! and names on threads beside the loop.
+//! Carries out the intents of `ripcurrent-proto` on Linux: sockets through io_uring, or through epoll
+//! where that is forbidden; files, hashes and names on threads beside the loop.
 //!
 //! A [`Host`] owns the loop. It drives a [`Machine`](ripcurrent_proto::drive::Machine) (the engine,
 //! or the engine under a [`Tap`](ripcurrent_proto::drive::Tap)) on the calling thread until told to
@@ -8,11 +8,22 @@
 //! - Before every turn it calls `control` with the machine: there commands go in, events and
 //!   figures come out, and the end is decided. After anything has happened there is another turn,
 //!   so no event waits for the next deadline.
-//! - Between turns it waits for the ring, the threads, the machine's timeout, the instant that
+//! - Between turns it waits for the network, the threads, the machine's timeout, the instant that
 //!   `control` named, or a [`Waker`].
 //! - After [`Control::Stop`] it shuts every socket down, waits until all operations are home, and
 //!   finishes the writes that were begun. For an orderly end, give the machine its command to shut
 //!   down first and stop when it says so.
+//!
+//! [`Options::backend`] chooses what speaks to the network. Left to itself ([`Choice::Auto`]) a host
+//! takes the best that the system allows, and [`Host::backend`] tells what that is and why a better
+//! one was refused:
+//!
+//! | backend | needs | for |
+//! |---|---|---|
+//! | [`TokioUring`](BackendName::TokioUring) | Linux 5.11, and leave to use io_uring | machines of one's own |
+//! | [`Epoll`](BackendName::Epoll) | nothing | containers with the usual profile, old kernels, `kernel.io_uring_disabled` |
+//!
+//! Both pass the same suite (`ripcurrent_proto::conformance`) and share all but their sockets.
 //!
 //! Writing to a connection that the far end has closed raises `SIGPIPE`, which programs in Rust
 //! ignore; a host inside another language's program must ignore it too.
@@ -66,12 +77,14 @@
 //! ```
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("io_uring is a part of Linux; other systems need another host");
+compile_error!("io_uring and epoll are parts of Linux; other systems need another host");
 
 mod bell;
 mod carrier;
+mod choice;
 mod clock;
 mod disk;
+mod epoll;
 mod errno;
 mod host;
 mod options;
@@ -81,6 +94,7 @@ mod tokio_uring;
 mod work;
 
 pub use bell::Waker;
+pub use choice::{BackendName, Choice, Chosen};
 pub use host::{Control, Host};
 pub use options::{HostError, Listen, Options};
 

@@ -3,9 +3,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 
+use crate::choice::Choice;
+
 /// The settings of a host.
 #[derive(Debug)]
 pub struct Options {
+    /// What carries out.
+    pub backend: Choice,
     /// The local address: for listening and for outgoing connections of its family. `::` stands for
     /// every address of both families.
     pub bind: IpAddr,
@@ -21,7 +25,7 @@ pub struct Options {
     pub hash_threads: usize,
     /// Threads that read, write and sync files, so that one slow sync does not hold up all reads.
     pub disk_threads: usize,
-    /// Entries of the submission queue, rounded up to a power of two by the kernel.
+    /// Entries of a ring's submission queue, rounded up to a power of two by the kernel.
     pub ring_entries: u32,
 }
 
@@ -39,6 +43,7 @@ pub enum Listen {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            backend: Choice::Auto,
             bind: Ipv6Addr::UNSPECIFIED.into(),
             listen: Listen::Port(0),
             loopback_only: false,
@@ -98,6 +103,15 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// Whether the system forbids io_uring or lacks it: another backend works all the same.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(
+            self,
+            HostError::RingMissing | HostError::RingForbidden | HostError::RingMemory
+        )
+    }
+
     /// What a refusal of `io_uring_setup` means.
     pub(crate) fn of_ring(error: io::Error) -> Self {
         match error.raw_os_error() {

@@ -10,32 +10,61 @@ use std::sync::Arc;
 use std::thread;
 
 use ripcurrent_proto::conformance::{Case, Env, Failure, Files, Flags, Script, cases};
-use ripcurrent_runtime_uring::{Control, Host, Listen, Options};
+use ripcurrent_runtime_uring::{Choice, Control, Host, Listen, Options};
 use socket2::{Domain, Socket, Type};
 
-/// Every case of the suite, over IPv4.
+/// Every case of the suite, over tokio-uring and IPv4.
 #[test]
-fn every_case_over_ipv4() {
-    play_all("127.80.0.1".parse().unwrap(), "127.80.0.2".parse().unwrap());
+fn every_case_over_tokio_uring_and_ipv4() {
+    play_all_over_ipv4([Choice::TokioUring; 2]);
 }
 
-/// Every case of the suite, over IPv6.
+/// Every case of the suite, over tokio-uring and IPv6.
 #[test]
-fn every_case_over_ipv6() {
+fn every_case_over_tokio_uring_and_ipv6() {
+    play_all_over_ipv6([Choice::TokioUring; 2]);
+}
+
+/// Every case of the suite, over epoll and IPv4.
+#[test]
+fn every_case_over_epoll_and_ipv4() {
+    play_all_over_ipv4([Choice::Epoll; 2]);
+}
+
+/// Every case of the suite, over epoll and IPv6.
+#[test]
+fn every_case_over_epoll_and_ipv6() {
+    play_all_over_ipv6([Choice::Epoll; 2]);
+}
+
+/// Every case of the suite, with another backend at each end.
+#[test]
+fn every_case_between_backends() {
+    play_all_over_ipv4([Choice::TokioUring, Choice::Epoll]);
+    play_all_over_ipv4([Choice::Epoll, Choice::TokioUring]);
+}
+
+fn play_all_over_ipv4(backends: [Choice; 2]) {
+    let addresses = ["127.80.0.1", "127.80.0.2"].map(|ip| ip.parse().unwrap());
+    play_all(backends, addresses);
+}
+
+fn play_all_over_ipv6(backends: [Choice; 2]) {
     let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
     if TcpListener::bind((loopback, 0)).is_err() {
         eprintln!("SKIPPED: this system has no IPv6");
         return;
     }
-    play_all(loopback, loopback);
+    play_all(backends, [loopback; 2]);
 }
 
-fn play_all(listener: IpAddr, dialler: IpAddr) {
+/// Plays every case; the listener's backend and address come first.
+fn play_all(backends: [Choice; 2], addresses: [IpAddr; 2]) {
     let failures: Vec<_> = cases()
         .iter()
         .filter_map(|case| {
             eprintln!("{}", case.name);
-            let failure = play(case, listener, dialler).err()?;
+            let failure = play(case, backends, addresses).err()?;
             Some(format!("{}: {failure}\n    {}", case.name, case.proves))
         })
         .collect();
@@ -43,7 +72,11 @@ fn play_all(listener: IpAddr, dialler: IpAddr) {
 }
 
 /// Plays a case, each role on a thread and a backend of its own.
-fn play(case: &Case, listen_at: IpAddr, dial_from: IpAddr) -> Result<(), Failure> {
+fn play(
+    case: &Case,
+    [listening_backend, dialling_backend]: [Choice; 2],
+    [listen_at, dial_from]: [IpAddr; 2],
+) -> Result<(), Failure> {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind((listen_at, 0)).unwrap();
     let silent = Silence::new(listen_at);
@@ -67,18 +100,21 @@ fn play(case: &Case, listen_at: IpAddr, dial_from: IpAddr) -> Result<(), Failure
     let (listening, dialling) = (env.clone(), env);
     let (listening_case, dialling_case) = (*case, *case);
     let listener = thread::spawn(move || match listening_case.listener(&listening) {
-        Some(script) => drive(script, listen_at, Listen::On(listener)),
+        Some(script) => drive(script, listening_backend, listen_at, Listen::On(listener)),
         None => Ok(()),
     });
-    let dialler =
-        thread::spawn(move || drive(dialling_case.dialler(&dialling), dial_from, Listen::No));
+    let dialler = thread::spawn(move || {
+        let script = dialling_case.dialler(&dialling);
+        drive(script, dialling_backend, dial_from, Listen::No)
+    });
     let outcomes = [dialler.join().unwrap(), listener.join().unwrap()];
     outcomes.into_iter().collect()
 }
 
 /// Drives a script on a host of its own until it is over.
-fn drive(mut script: Script, bind: IpAddr, listen: Listen) -> Result<(), Failure> {
+fn drive(mut script: Script, backend: Choice, bind: IpAddr, listen: Listen) -> Result<(), Failure> {
     let host = Host::new(Options {
+        backend,
         bind,
         listen,
         loopback_only: true,

@@ -15,13 +15,50 @@ use ripcurrent_proto::base::id::{ConnId, Slots};
 use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::Machine;
-use ripcurrent_runtime_uring::{Control, Host, HostError, Listen, Options};
+use ripcurrent_runtime_uring::{BackendName, Choice, Control, Host, HostError, Listen, Options};
 use socket2::SockRef;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn options(bind: IpAddr, listen: Listen) -> Options {
+/// Makes tests of scenes, each on every backend.
+macro_rules! on_every_backend {
+    ($($scene:ident),* $(,)?) => {
+        mod tokio_uring {
+            $(
+                #[test]
+                fn $scene() {
+                    super::$scene(super::Choice::TokioUring);
+                }
+            )*
+        }
+
+        mod epoll {
+            $(
+                #[test]
+                fn $scene() {
+                    super::$scene(super::Choice::Epoll);
+                }
+            )*
+        }
+    };
+}
+
+on_every_backend! {
+    every_wake_up_from_outside_is_heard,
+    control_sees_what_a_timeout_changed,
+    control_is_called_when_it_asked_for_it,
+    the_bound_address_is_told,
+    connections_leave_from_the_bound_address,
+    a_reset_is_told_apart_from_an_end,
+    nothing_but_loopback_is_reached,
+    leaving_brings_everything_home,
+    a_panic_ends_the_host,
+    a_crowd_of_two_hundred,
+}
+
+fn options(backend: Choice, bind: IpAddr, listen: Listen) -> Options {
     Options {
+        backend,
         bind,
         listen,
         loopback_only: true,
@@ -102,11 +139,10 @@ fn run_until(
 }
 
 /// No wake-up is lost, however many threads wake a host that waits for nothing else.
-#[test]
-fn every_wake_up_from_outside_is_heard() {
+fn every_wake_up_from_outside_is_heard(backend: Choice) {
     const THREADS: usize = 4;
     const EACH: usize = 1000;
-    let host = Host::new(options(LOOPBACK, Listen::No)).unwrap();
+    let host = Host::new(options(backend, LOOPBACK, Listen::No)).unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
@@ -130,22 +166,20 @@ fn every_wake_up_from_outside_is_heard() {
 }
 
 /// Timeouts fire in their time, and `control` sees what they changed although nothing else happens.
-#[test]
-fn control_sees_what_a_timeout_changed() {
+fn control_sees_what_a_timeout_changed(backend: Choice) {
     let probe = Probe {
         timeout: Some(Instant::from_micros(20_000)),
         ..Probe::default()
     };
-    let probe = run_until(options(LOOPBACK, Listen::No), probe, |probe| {
+    let probe = run_until(options(backend, LOOPBACK, Listen::No), probe, |probe| {
         probe.timeouts == 1
     });
     assert_eq!(probe.timeouts, 1);
 }
 
 /// `control` is called again at the instant it named.
-#[test]
-fn control_is_called_when_it_asked_for_it() {
-    let host = Host::new(options(LOOPBACK, Listen::No)).unwrap();
+fn control_is_called_when_it_asked_for_it(backend: Choice) {
+    let host = Host::new(options(backend, LOOPBACK, Listen::No)).unwrap();
     let at = Instant::from_micros(30_000);
     let mut last = Instant::ZERO;
     host.run(&mut Probe::default(), |_, now| {
@@ -161,9 +195,8 @@ fn control_is_called_when_it_asked_for_it() {
 }
 
 /// The machine and the maker of the host learn the same address.
-#[test]
-fn the_bound_address_is_told() {
-    let host = Host::new(options(LOOPBACK, Listen::Port(0))).unwrap();
+fn the_bound_address_is_told(backend: Choice) {
+    let host = Host::new(options(backend, LOOPBACK, Listen::Port(0))).unwrap();
     let addr = host.listening_at().unwrap();
     assert_ne!(addr.port(), 0);
     let mut probe = Probe::default();
@@ -176,26 +209,24 @@ fn the_bound_address_is_told() {
 }
 
 /// Outgoing connections come from the address the host is bound to.
-#[test]
-fn connections_leave_from_the_bound_address() {
+fn connections_leave_from_the_bound_address(backend: Choice) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let local: IpAddr = "127.80.0.7".parse().unwrap();
     let mut probe = Probe::default();
     probe.dial(listener.local_addr().unwrap());
-    run_until(options(local, Listen::No), probe, |probe| {
+    run_until(options(backend, local, Listen::No), probe, |probe| {
         probe.connected == 1
     });
     assert_eq!(listener.accept().unwrap().1.ip(), local);
 }
 
 /// A far end that resets instead of closing is told apart, with the system's number.
-#[test]
-fn a_reset_is_told_apart_from_an_end() {
+fn a_reset_is_told_apart_from_an_end(backend: Choice) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let mut probe = Probe::default();
     probe.dial(listener.local_addr().unwrap());
     let mut reset = false;
-    let probe = run_until(options(LOOPBACK, Listen::No), probe, |probe| {
+    let probe = run_until(options(backend, LOOPBACK, Listen::No), probe, |probe| {
         if probe.connected == 1 && !reset {
             let stream = listener.accept().unwrap().0;
             SockRef::from(&stream)
@@ -215,14 +246,13 @@ fn a_reset_is_told_apart_from_an_end() {
 }
 
 /// With loopback alone allowed, nothing else is dialled or listened at, whatever the machine asks.
-#[test]
-fn nothing_but_loopback_is_reached() {
+fn nothing_but_loopback_is_reached(backend: Choice) {
     let mut probe = Probe::default();
     // Documentation addresses (RFC 5737, RFC 3849): nobody's.
     for foreign in ["192.0.2.1:80", "[2001:db8::1]:80", "[::ffff:192.0.2.1]:80"] {
         probe.dial(foreign.parse().unwrap());
     }
-    let probe = run_until(options(LOOPBACK, Listen::No), probe, |probe| {
+    let probe = run_until(options(backend, LOOPBACK, Listen::No), probe, |probe| {
         probe.ended.len() == 3
     });
     for reason in probe.ended {
@@ -230,7 +260,7 @@ fn nothing_but_loopback_is_reached() {
             matches!(reason, EndReason::Failed(error) if error.kind == IoErrorKind::Forbidden);
         assert!(forbidden, "{reason:?}");
     }
-    let everywhere = options(Ipv4Addr::UNSPECIFIED.into(), Listen::Port(0));
+    let everywhere = options(backend, Ipv4Addr::UNSPECIFIED.into(), Listen::Port(0));
     let refused = Host::new(everywhere).map(|_| ());
     assert!(
         matches!(refused, Err(HostError::NotLoopback { .. })),
@@ -239,22 +269,25 @@ fn nothing_but_loopback_is_reached() {
 }
 
 /// Leaving with a connect, a receive and a transmission in flight ends, and the far end sees it.
-#[test]
-fn leaving_brings_everything_home() {
+fn leaving_brings_everything_home(backend: Choice) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let mut probe = Probe::default();
     let conn = probe.dial(listener.local_addr().unwrap());
     let mut started = false;
-    run_until(options(LOOPBACK, Listen::Port(0)), probe, |probe| {
-        if probe.connected == 1 && !started {
-            started = true;
-            let transmission = flood();
-            probe.ask(Net::Transmit { conn, transmission });
-            probe.dial(listener.local_addr().unwrap());
-            return false;
-        }
-        probe.connected == 2
-    });
+    run_until(
+        options(backend, LOOPBACK, Listen::Port(0)),
+        probe,
+        |probe| {
+            if probe.connected == 1 && !started {
+                started = true;
+                let transmission = flood();
+                probe.ask(Net::Transmit { conn, transmission });
+                probe.dial(listener.local_addr().unwrap());
+                return false;
+            }
+            probe.connected == 2
+        },
+    );
     let mut stream = listener.accept().unwrap().0;
     let mut received = Vec::new();
     stream.read_to_end(&mut received).unwrap();
@@ -262,8 +295,7 @@ fn leaving_brings_everything_home() {
 }
 
 /// A panic of the machine ends the host instead of leaving it to wait for what is in flight.
-#[test]
-fn a_panic_ends_the_host() {
+fn a_panic_ends_the_host(backend: Choice) {
     let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
     let to = listener.local_addr().unwrap();
     let panicking = thread::spawn(move || {
@@ -272,11 +304,15 @@ fn a_panic_ends_the_host() {
             ..Probe::default()
         };
         probe.dial(to);
-        run_until(options(LOOPBACK, Listen::Port(0)), probe, |probe| {
-            let late = probe.timeouts == 1 && probe.connected == 1;
-            assert!(!late, "with a receive and an accept in flight");
-            false
-        });
+        run_until(
+            options(backend, LOOPBACK, Listen::Port(0)),
+            probe,
+            |probe| {
+                let late = probe.timeouts == 1 && probe.connected == 1;
+                assert!(!late, "with a receive and an accept in flight");
+                false
+            },
+        );
     });
     let panic = panicking.join().unwrap_err();
     assert!(
@@ -299,20 +335,82 @@ fn flood() -> Transmission {
     transmission
 }
 
-/// Where io_uring is not there or not allowed, the error says so and names the remedy.
+/// Where io_uring is not there or not allowed, who asked for it is told so with the remedy.
 #[test]
 fn a_ring_that_is_refused_is_explained() {
-    for (errno, remedy) in [
-        (libc::EPERM, "kernel.io_uring_disabled"),
-        (libc::ENOSYS, "seccomp"),
-    ] {
-        let refused = thread::spawn(move || {
-            refuse_rings(errno as u32);
-            Host::new(options(LOOPBACK, Listen::No)).map(|_| ())
+    for (errno, remedy) in REFUSALS {
+        let refused = without_rings(errno, || {
+            Host::new(options(Choice::TokioUring, LOOPBACK, Listen::No)).map(|_| ())
         });
-        let error = refused.join().unwrap().unwrap_err();
+        let error = refused.unwrap_err();
+        assert!(error.is_forbidden(), "{error}");
         assert!(error.to_string().contains(remedy), "{error}");
     }
+}
+
+/// Where io_uring is not there or not allowed, who leaves the choice open gets epoll, and is told
+/// why.
+#[test]
+fn epoll_takes_the_place_of_a_ring_that_is_refused() {
+    for (errno, remedy) in REFUSALS {
+        let said = without_rings(errno, || {
+            let host = Host::new(options(Choice::Auto, LOOPBACK, Listen::Port(0))).unwrap();
+            let chosen = host.backend();
+            assert_eq!(chosen.name, BackendName::Epoll);
+            let refused: Vec<_> = chosen.refused.iter().map(|(name, _)| *name).collect();
+            assert_eq!(refused, [BackendName::TokioUring]);
+            let said = chosen.to_string();
+            let to = host.listening_at().unwrap();
+            let mut probe = Probe::default();
+            probe.dial(to);
+            let connected = |probe: &mut Probe, _| match probe.connected {
+                1 => Control::Stop,
+                _ => Control::Wait(None),
+            };
+            host.run(&mut probe, connected).unwrap();
+            said
+        });
+        assert!(said.starts_with("epoll; not tokio-uring: "), "{said}");
+        assert!(said.contains(remedy), "{said}");
+    }
+}
+
+/// What is wrong for another reason than that the system forbids it is not passed over in silence.
+#[test]
+fn a_ring_that_is_asked_for_wrongly_is_an_error() {
+    let refused = Host::new(Options {
+        ring_entries: u32::MAX / 8,
+        ..options(Choice::Auto, LOOPBACK, Listen::No)
+    });
+    let refused = refused.map(|_| ());
+    assert!(matches!(refused, Err(HostError::Ring(_))), "{refused:?}");
+}
+
+/// Where io_uring is there, it is taken.
+#[test]
+fn a_ring_comes_first() {
+    let host = Host::new(options(Choice::Auto, LOOPBACK, Listen::No)).unwrap();
+    let chosen = host.backend();
+    assert_eq!(chosen.name, BackendName::TokioUring);
+    assert!(chosen.refused.is_empty(), "{chosen}");
+    assert_eq!(chosen.to_string(), "tokio-uring");
+}
+
+/// The ways in which systems refuse io_uring, and a word of each remedy.
+const REFUSALS: [(i32, &str); 2] = [
+    (libc::EPERM, "kernel.io_uring_disabled"),
+    (libc::ENOSYS, "seccomp"),
+];
+
+/// Does something on a thread to which the system refuses io_uring.
+fn without_rings<T: Send>(errno: i32, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            refuse_rings(errno as u32);
+            work()
+        });
+        thread.join().unwrap()
+    })
 }
 
 /// Makes the system refuse `io_uring_setup` to this thread, as a container's profile does.
@@ -458,9 +556,8 @@ fn serve(host: Host, mut crowd: Crowd) {
 }
 
 /// Two hundred connections at once keep their bytes apart and all come to their end.
-#[test]
-fn a_crowd_of_two_hundred() {
-    let door = Host::new(options(LOOPBACK, Listen::Port(0))).unwrap();
+fn a_crowd_of_two_hundred(backend: Choice) {
+    let door = Host::new(options(backend, LOOPBACK, Listen::Port(0))).unwrap();
     let to = door.listening_at().unwrap();
     let visitors = thread::spawn(move || {
         let mut crowd = Crowd::default();
@@ -470,7 +567,10 @@ fn a_crowd_of_two_hundred() {
                 .outputs
                 .push_back(Output::Net(Net::Connect { conn, to }));
         }
-        serve(Host::new(options(LOOPBACK, Listen::No)).unwrap(), crowd);
+        serve(
+            Host::new(options(backend, LOOPBACK, Listen::No)).unwrap(),
+            crowd,
+        );
     });
     serve(door, Crowd::default());
     visitors.join().unwrap();
