@@ -10,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{
-    Add, Check, Command, Config, Disk, DiskDone, Event, Input, Mode, Net, Output, Transmission,
+    Add, Check, Command, Config, Disk, DiskDone, Event, Found, Input, Mode, Net, Output,
+    Transmission,
 };
 use ripcurrent_proto::base::id::{ConnId, OpId, TorrentId};
 use ripcurrent_proto::base::slab::Slab;
@@ -113,6 +114,8 @@ impl Scene {
             },
             announce: false,
             preallocate: false,
+            files: None,
+            overwrite: false,
         };
         self.engine
             .handle(self.now, Input::Command(Command::Add(add)));
@@ -288,11 +291,19 @@ fn at_once(disk: Disk) -> DiskDone {
     match disk {
         Disk::Open { op, layout, .. } => DiskDone::Opened {
             op,
-            result: Ok(vec![None; layout.files().len()]),
+            result: Ok(Found {
+                files: vec![None; layout.files().len()],
+                ..Found::default()
+            }),
         },
         Disk::Read { op, slab, .. } => DiskDone::Read { op, slab, result },
         Disk::Write { op, slab, .. } => DiskDone::Written { op, slab, result },
-        Disk::Sync { op, .. } => DiskDone::Synced { op, result },
+        Disk::Sync { op, .. } => DiskDone::Synced {
+            op,
+            result: Ok(Vec::new()),
+        },
+        Disk::Finish { op, .. } => DiskDone::Finished { op, result },
+        Disk::Save { op, .. } => DiskDone::Saved { op, result },
         Disk::Delete { op, .. } => DiskDone::Deleted { op, result: Ok(()) },
         Disk::Close { op, .. } => DiskDone::Closed { op },
     }

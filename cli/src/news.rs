@@ -6,7 +6,7 @@ use ripcurrent_proto::api::{Event, Mode, TorrentStats};
 
 use crate::escape::Escaped;
 use crate::say::{self, Level};
-use crate::units::Count;
+use crate::units::{Count, Size};
 
 /// Tells what happens to one torrent, each complaint of a tracker once until it changes.
 #[derive(Debug)]
@@ -65,6 +65,18 @@ impl News {
             Event::Corrupt { piece, .. } => (
                 Level::Verbose,
                 format!("{name}: piece {piece} failed its hash and is fetched again"),
+            ),
+            Event::DiskFull { need, .. } => (
+                Level::Normal,
+                format!(
+                    "{name}: the disk is full: waiting for room for {}",
+                    Size(*need)
+                ),
+            ),
+            Event::DiskRoom { .. } => (Level::Normal, format!("{name}: there is room again")),
+            Event::StateNotSaved { error, .. } => (
+                Level::Normal,
+                format!("{name}: the state cannot be saved: {}", error.error.kind),
             ),
             // Said by the command itself, which knows what it means for its end.
             Event::Added { .. }

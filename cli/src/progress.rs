@@ -121,6 +121,11 @@ impl Status {
             }
             Phase::Seeding => Status::new(stats.bytes_had, stats.bytes_wanted, seeding(stats)),
             Phase::Paused => Status::new(stats.bytes_had, stats.bytes_wanted, "paused".into()),
+            Phase::Full => Status::new(
+                stats.bytes_had,
+                stats.bytes_wanted,
+                "waiting for room on the disk".into(),
+            ),
             Phase::Failed => Status::new(
                 stats.bytes_had,
                 stats.bytes_wanted,

@@ -295,6 +295,8 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
             check: self.job.check,
             announce: true,
             preallocate: false,
+            files: None,
+            overwrite: false,
         };
         engine.handle(self.now, Input::Command(Command::Add(add)));
         for &addr in &self.job.peers {
@@ -343,7 +345,12 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
             Event::Corrupt { .. } => self.figures.corrupt += 1,
             Event::Banned { .. } => self.figures.banned += 1,
             Event::ShutDown => self.shut_down = true,
-            Event::Added { .. } | Event::Announced { .. } | Event::Removed { .. } => {}
+            Event::Added { .. }
+            | Event::Announced { .. }
+            | Event::DiskFull { .. }
+            | Event::DiskRoom { .. }
+            | Event::StateNotSaved { .. }
+            | Event::Removed { .. } => {}
         }
     }
 

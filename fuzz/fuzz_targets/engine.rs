@@ -97,6 +97,8 @@ fn add(knob: u8) -> Add {
         },
         announce: knob & 8 != 0,
         preallocate: knob & 16 != 0,
+        files: None,
+        overwrite: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ripcurrent_proto::api::{
-    Disk, DiskDone, DiskError, EndReason, Input, IoError, IoErrorKind, Net, Output, Transmission,
+    Disk, DiskDone, DiskError, EndReason, Found, Input, IoError, IoErrorKind, Net, Output, Transmission,
 };
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::base::time::Instant;
@@ -158,7 +158,10 @@ impl Host {
         let result = if fails { Err(error) } else { Ok(()) };
         match op {
             Output::Disk(Disk::Open { op, .. }) => {
-                let result = result.map(|()| vec![None; self.files]);
+                let result = result.map(|()| Found {
+                    files: vec![None; self.files],
+                    ..Found::default()
+                });
                 Input::Disk(DiskDone::Opened { op, result })
             }
             Output::Disk(Disk::Read { op, mut slab, .. }) => {
@@ -168,7 +171,12 @@ impl Host {
             Output::Disk(Disk::Write { op, slab, .. }) => {
                 Input::Disk(DiskDone::Written { op, slab, result })
             }
-            Output::Disk(Disk::Sync { op, .. }) => Input::Disk(DiskDone::Synced { op, result }),
+            Output::Disk(Disk::Sync { op, .. }) => {
+                let result = result.map(|()| Vec::new());
+                Input::Disk(DiskDone::Synced { op, result })
+            }
+            Output::Disk(Disk::Finish { op, .. }) => Input::Disk(DiskDone::Finished { op, result }),
+            Output::Disk(Disk::Save { op, .. }) => Input::Disk(DiskDone::Saved { op, result }),
             Output::Disk(Disk::Delete { op, .. }) => {
                 Input::Disk(DiskDone::Deleted { op, result: Ok(()) })
             }

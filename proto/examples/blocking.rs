@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::{env, error::Error, ops::Range, sync::Arc, thread, time};
 
 use ripcurrent_proto::api::{
-    Add, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Input, IoError, IoErrorKind,
-    Net, Output, Spans,
+    Add, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Found, FoundFile, FoundName,
+    Input, IoError, IoErrorKind, Net, Output, Spans, Stamp,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::{Duration, Instant};
@@ -148,25 +148,36 @@ impl Host {
             Disk::Sync { op, .. } => {
                 let mut there = self.files.iter().flat_map(File::open);
                 let result = there.try_for_each(|file| file.sync_all()).map_err(refusal);
+                let result = result.map(|()| Vec::new());
                 DiskDone::Synced { op, result }
             }
+            Disk::Finish { op, .. } => DiskDone::Finished { op, result: Ok(()) },
+            Disk::Save { op, .. } => DiskDone::Saved { op, result: Ok(()) },
             Disk::Delete { .. } => unreachable!("no torrent is removed with its data"),
             Disk::Close { op, .. } => DiskDone::Closed { op },
         }
     }
 
     /// Makes empty files; all others are made when they are first written.
-    fn open(&mut self, root: &Path, layout: &Layout) -> io::Result<Vec<Option<u64>>> {
-        let mut lengths = Vec::new();
+    fn open(&mut self, root: &Path, layout: &Layout) -> io::Result<Found> {
+        let mut found = Found::default();
         for file in layout.files() {
             let path = root.join(file.path_string());
-            lengths.push(path.metadata().ok().map(|metadata| metadata.len()));
+            found
+                .files
+                .push(path.metadata().ok().map(|metadata| FoundFile {
+                    stamp: Stamp {
+                        len: metadata.len(),
+                        modified: 0,
+                    },
+                    name: FoundName::Own,
+                }));
             if file.len == 0 && matches!(file.kind, FileKind::Regular { .. }) {
                 write(&path, &[], 0)?;
             }
             self.files.push(path);
         }
-        Ok(lengths)
+        Ok(found)
     }
 
     /// The path and the offset of each span but padding, and its range of the slab.

@@ -13,10 +13,12 @@ pub mod intent;
 
 pub use crate::base::io::{EndReason, IoError, IoErrorKind};
 pub use crate::meta::layout::{FileSpan, Spans};
+pub use crate::meta::resume::Stamp;
 pub use command::{
     Add, Check, Command, Data, Event, FileStats, Mode, PeerStats, Phase, Refusal, TorrentStats,
 };
 pub use config::{Config, ConfigError};
 pub use intent::{
-    Access, Disk, DiskDone, DiskError, Input, Net, Output, Part, StorageId, Transmission,
+    Access, Disk, DiskDone, DiskError, Found, FoundFile, FoundName, Input, Net, Output, Part,
+    StorageId, Transmission,
 };

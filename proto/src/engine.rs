@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use crate::api::{
-    self, Command, Config, ConfigError, Disk, DiskDone, DiskError, EndReason, Event, Input,
-    IoError, IoErrorKind, Net, Output,
+    self, Command, Config, ConfigError, Disk, DiskDone, DiskError, EndReason, Event, Found, Input,
+    IoError, IoErrorKind, Net, Output, Stamp,
 };
 
 pub use crate::torrent::memory::MemoryCeiling;

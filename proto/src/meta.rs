@@ -11,7 +11,9 @@ mod info_v2;
 pub mod layout;
 mod listed;
 pub mod merkle;
+pub mod parts;
 pub mod path;
+pub mod resume;
 mod torrent_file;
 mod url;
 

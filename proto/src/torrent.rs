@@ -186,14 +186,23 @@ impl Torrent {
             wasted: 0,
             meta: add.torrent,
         };
-        torrent.open(now, add.root, add.preallocate, shared);
+        torrent.open(now, add.root, (add.preallocate, add.overwrite), shared);
         torrent
     }
 
-    fn open(&mut self, now: Instant, root: Arc<str>, preallocate: bool, shared: &mut Shared) {
+    fn open(
+        &mut self,
+        now: Instant,
+        root: Arc<str>,
+        (preallocate, overwrite): (bool, bool),
+        shared: &mut Shared,
+    ) {
         let op = shared.begin(self.id, Op::Open);
         let access = match self.mode {
-            Mode::Download => Access::Write { preallocate },
+            Mode::Download => Access::Write {
+                preallocate,
+                overwrite,
+            },
             Mode::Seed => Access::Read,
         };
         let (storage, layout) = (self.id, self.layout.clone());
@@ -201,6 +210,7 @@ impl Torrent {
             op,
             storage,
             root,
+            info_hash: self.info_hash,
             layout,
             access,
         }));

@@ -136,7 +136,11 @@ impl Sink {
             storage: STORAGE,
             root: folder.into(),
             layout: Arc::new(Layout::new(PIECE as u32, vec![file])?),
-            access: Access::Write { preallocate: false },
+            info_hash: [0; 20],
+            access: Access::Write {
+                preallocate: false,
+                overwrite: false,
+            },
         };
         Ok(Sink {
             outputs: VecDeque::from([Output::Disk(open)]),
@@ -194,6 +198,7 @@ impl Sink {
             file: Some(FileIndex(0)),
             offset: (self.pieces * PIECE) as u64,
             len: PIECE as u32,
+            aside: false,
         };
         self.pieces += 1;
         self.outputs.push_back(Output::Disk(Disk::Write {

@@ -61,6 +61,7 @@ impl Desk {
                 root,
                 layout,
                 access,
+                ..
             } => {
                 self.count += 1;
                 let opened = Storage::new(self.count, &root, layout, access);
@@ -121,9 +122,13 @@ impl Desk {
                 }
                 self.give(storage, move |storage, files| DiskDone::Synced {
                     op,
-                    result: storage.sync(files),
+                    result: storage.sync(files).map(|()| Vec::new()),
                 });
             }
+            Disk::Finish { op, .. } => {
+                return Some(DiskDone::Finished { op, result: Ok(()) });
+            }
+            Disk::Save { op, .. } => return Some(DiskDone::Saved { op, result: Ok(()) }),
             Disk::Delete { op, storage } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);

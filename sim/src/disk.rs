@@ -96,6 +96,7 @@ impl Disk {
                 root,
                 layout,
                 access,
+                ..
             } => {
                 let known = self.files.known();
                 let known = known.filter(|known| known.is_laid_out_as(&layout));
@@ -122,9 +123,11 @@ impl Disk {
                 DiskDone::Written { op, slab, result }
             }
             api::Disk::Sync { op, storage } => {
-                let result = self.sync(storage);
+                let result = self.sync(storage).map(|()| Vec::new());
                 DiskDone::Synced { op, result }
             }
+            api::Disk::Finish { op, .. } => DiskDone::Finished { op, result: Ok(()) },
+            api::Disk::Save { op, .. } => DiskDone::Saved { op, result: Ok(()) },
             api::Disk::Delete { op, storage } => {
                 let result = self.delete(storage);
                 DiskDone::Deleted { op, result }
@@ -138,15 +141,15 @@ impl Disk {
         }
     }
 
-    fn open(&mut self, id: StorageId, mut storage: Storage) -> Result<Vec<Option<u64>>, DiskError> {
+    fn open(&mut self, id: StorageId, mut storage: Storage) -> Result<api::Found, DiskError> {
         let mut platter = self.files.lock();
         let (tree, Active { faults, rng, .. }) = platter.begin()?;
         if faults.open.strike(rng) {
             return Err(refuse(BROKEN));
         }
-        let lengths = storage.open(tree)?;
+        let found = storage.open(tree)?;
         self.storages.insert(id, storage);
-        Ok(lengths)
+        Ok(found)
     }
 
     fn read(

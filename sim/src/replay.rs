@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{
-    Add, Check, Command, ConfigError, Disk, DiskDone, Input, Mode, Net, Output, Transmission,
+    Add, Command, ConfigError, Disk, DiskDone, Input, Mode, Net, Output, Transmission,
 };
 use ripcurrent_proto::base::bits::{BadBitfield, Bitfield};
 use ripcurrent_proto::base::id::{ConnId, OpId};
@@ -208,7 +208,11 @@ impl Stage {
             Told::Resolved(op, result) => Input::Resolved { op, result },
             Told::Opened(op, result) => Input::Disk(DiskDone::Opened { op, result }),
             Told::StorageClosed(op) => Input::Disk(DiskDone::Closed { op }),
-            Told::Disk(op, Kind::Synced, result) => Input::Disk(DiskDone::Synced { op, result }),
+            Told::Synced(op, result) => Input::Disk(DiskDone::Synced { op, result }),
+            Told::Disk(op, Kind::Finished, result) => {
+                Input::Disk(DiskDone::Finished { op, result })
+            }
+            Told::Disk(op, Kind::Saved, result) => Input::Disk(DiskDone::Saved { op, result }),
             Told::Disk(op, Kind::Deleted, result) => Input::Disk(DiskDone::Deleted { op, result }),
             Told::Disk(op, kind @ (Kind::Read | Kind::Written), result) => {
                 let Some(slab) = self.slabs.remove(&op) else {
@@ -257,25 +261,23 @@ impl Stage {
             return Ok(None);
         };
         let pieces = torrent.layout().pieces() as usize;
-        let wanted = added.wanted.as_deref();
+        let files = torrent.layout().files().len();
+        let read = |bits: Option<Vec<u8>>, len| bits.map(|bits| Bitfield::from_wire(&bits, len));
         Ok(Some(Add {
             id: added.id,
             torrent: Arc::clone(torrent),
             root: "".into(),
-            wanted: wanted
-                .map(|bits| Bitfield::from_wire(bits, pieces))
-                .transpose()?,
+            wanted: read(added.wanted, pieces).transpose()?,
+            files: read(added.files, files).transpose()?,
             sequential: added.sequential,
             mode: match added.downloads {
                 true => Mode::Download,
                 false => Mode::Seed,
             },
-            check: match added.trusts {
-                true => Check::Trust,
-                false => Check::Existing,
-            },
+            check: added.check,
             announce: added.announces,
             preallocate: added.preallocates,
+            overwrite: added.overwrites,
         }))
     }
 }

@@ -92,8 +92,11 @@ pub struct Add {
     pub torrent: Arc<Torrent>,
     /// The folder below which its files lie.
     pub root: Arc<str>,
-    /// The pieces that are wanted; `None` for all.
+    /// The pieces that are wanted, besides those of files that are not; `None` for all.
     pub wanted: Option<Bitfield>,
+    /// The files that are wanted, by their index; `None` for all. What pieces at the edges hold of
+    /// others is kept aside, so that no other file appears.
+    pub files: Option<Bitfield>,
     /// Pick pieces in their order instead of rarest first.
     pub sequential: bool,
     /// Whether to fetch what is missing, or only to serve what is there.
@@ -104,6 +107,8 @@ pub struct Add {
     pub announce: bool,
     /// Whether the blocks of each file are allocated when it is made.
     pub preallocate: bool,
+    /// Whether files are replaced that are in the way: those of which no piece is right.
+    pub overwrite: bool,
 }
 
 impl Add {
@@ -122,6 +127,8 @@ impl Add {
             check: Check::Existing,
             announce: false,
             preallocate: false,
+            files: None,
+            overwrite: false,
         }
     }
 }
@@ -138,8 +145,11 @@ pub enum Mode {
 /// What to do about data that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Hash every piece that lies in files that are there.
+    /// Believe the saved state of files that nobody has changed since, and hash what else lies in
+    /// files that are there.
     Existing,
+    /// Hash every piece that lies in files that are there.
+    Full,
     /// Believe that all data is there and right; for data made this instant.
     Trust,
 }
@@ -203,6 +213,28 @@ pub enum Event {
         /// What was attempted.
         action: &'static str,
         /// Why not.
+        error: DiskError,
+    },
+    /// The disk is full; the torrent waits for room. Told once until there is some.
+    DiskFull {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The file that could not be written.
+        error: DiskError,
+        /// Bytes that are yet to be written.
+        need: u64,
+    },
+    /// There is room again.
+    DiskRoom {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// The state could not be saved: after a crash, what is there is to be hashed. Told once until
+    /// it can be.
+    StateNotSaved {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Why.
         error: DiskError,
     },
     /// A torrent is gone: all of its connections, files and operations are over.
@@ -287,6 +319,8 @@ pub enum Phase {
     Seeding,
     /// Standing still until it is resumed.
     Paused,
+    /// Waiting for room on the disk.
+    Full,
     /// Standing still after the disk refused.
     Failed,
     /// Leaving.
@@ -344,10 +378,10 @@ impl Command {
             Command::Add(add) => {
                 number(1, add.id.0);
                 out.extend_from_slice(add.root.as_bytes());
-                let flags = [add.sequential, add.announce, add.preallocate];
+                let flags = [add.sequential, add.announce, add.preallocate, add.overwrite];
                 out.extend(flags.map(u8::from));
                 out.extend([add.mode as u8, add.check as u8]);
-                if let Some(wanted) = &add.wanted {
+                for wanted in [&add.wanted, &add.files].into_iter().flatten() {
                     wanted.to_wire(out);
                 }
             }

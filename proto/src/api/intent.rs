@@ -12,6 +12,7 @@ use super::command::Command;
 use crate::base::id::{ConnId, OpId, TorrentId};
 use crate::base::slab::Slab;
 use crate::meta::layout::{FileIndex, Layout, Spans};
+use crate::meta::resume::Stamp;
 
 use crate::base::io::{EndReason, IoError};
 
@@ -236,11 +237,49 @@ pub type StorageId = TorrentId;
 pub enum Access {
     /// To seed: nothing is created or changed, missing files are an error when read.
     Read,
-    /// To download: folders and files are made when first written; empty files at once.
+    /// To download. Nobody else may: the state is held against other processes until `Close`.
+    ///
+    /// Folders and files are made when first written. A file that is written to is called
+    /// [`part_names`](crate::meta::parts::part_names) from then on, whatever it was called before,
+    /// until it is finished.
     Write {
         /// Whether the blocks of each file are allocated when it is made, instead of left sparse.
         preallocate: bool,
+        /// Whether `Finish` may replace what is in the way.
+        overwrite: bool,
     },
+}
+
+/// What is there when a storage is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Each file by its index; `None` where there is none.
+    pub files: Vec<Option<FoundFile>>,
+    /// Whether bytes of files that were not wanted are kept aside.
+    pub aside: bool,
+    /// What the last `Save` that was carried out wrote; of what another program wrote, anything.
+    /// `None` if there is none, or more than [`most_len`](crate::meta::resume::most_len).
+    pub state: Option<Vec<u8>>,
+}
+
+/// A file that is there when a storage is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    /// What it looks like.
+    pub stamp: Stamp,
+    /// Where it is.
+    pub name: FoundName,
+}
+
+/// Under which of its names a file was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundName {
+    /// Its own: finished, or not ours.
+    Own,
+    /// That of a file which is not finished.
+    Part,
+    /// That of a file which is not finished, while something else has its own name.
+    Contested,
 }
 
 /// What should be done on the disk.
@@ -254,6 +293,8 @@ pub enum Disk {
         storage: StorageId,
         /// The folder below which all files lie.
         root: Arc<str>,
+        /// The torrent's v1 info-hash, which tells the states of torrents of one name apart.
+        info_hash: [u8; 20],
         /// The files: relative paths that were checked and repaired.
         layout: Arc<Layout>,
         /// How they will be used.
@@ -281,15 +322,37 @@ pub enum Disk {
         /// Where to.
         spans: Spans,
     },
-    /// Make everything written so far durable.
+    /// Make everything durable that was found or written so far: data, names and folders.
     Sync {
         /// The operation.
         op: OpId,
         /// The storage.
         storage: StorageId,
     },
-    /// Remove the files of the storage, and folders that this leaves empty. What is not there counts
-    /// as removed. No other operation of the storage is in flight.
+    /// Give a file, or a symbolic link (BEP 47), its own name. It is made if it is not there, cut to
+    /// its length if it is longer, and not touched if it has its name already. What is in the way is
+    /// replaced only with [`Access::Write`]'s `overwrite`; otherwise it is an error of the kind
+    /// [`InTheWay`](crate::base::io::IoErrorKind::InTheWay). No write to the file is in flight.
+    Finish {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+        /// The file; never padding.
+        file: FileIndex,
+    },
+    /// Replace the saved state in one durable step: whatever happens, either the one before or this
+    /// one is found afterwards.
+    Save {
+        /// The operation.
+        op: OpId,
+        /// The storage, opened to write.
+        storage: StorageId,
+        /// The new state; `None` removes it and what is kept aside.
+        state: Option<Vec<u8>>,
+    },
+    /// Remove the files of the storage, finished or not, its state, and folders that this leaves
+    /// empty. What is not there counts as removed. No other operation of the storage is in flight.
     Delete {
         /// The operation.
         op: OpId,
@@ -312,8 +375,8 @@ pub enum DiskDone {
     Opened {
         /// The operation.
         op: OpId,
-        /// The length of each file that is there before anything is made, by file index.
-        result: Result<Vec<Option<u64>>, DiskError>,
+        /// What is there. A storage that was not opened needs no `Close`.
+        result: Result<Found, DiskError>,
     },
     /// A `Read` completed. A file that is missing or too short is an error.
     Read {
@@ -337,7 +400,21 @@ pub enum DiskDone {
     Synced {
         /// The operation.
         op: OpId,
-        /// Whether all is durable.
+        /// The files that were made durable, as they looked afterwards.
+        result: Result<Vec<(FileIndex, Stamp)>, DiskError>,
+    },
+    /// A `Finish` completed.
+    Finished {
+        /// The operation.
+        op: OpId,
+        /// Whether the file has its name.
+        result: Result<(), DiskError>,
+    },
+    /// A `Save` completed.
+    Saved {
+        /// The operation.
+        op: OpId,
+        /// Whether the new state will be found.
         result: Result<(), DiskError>,
     },
     /// A `Delete` completed.

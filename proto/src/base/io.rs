@@ -39,6 +39,9 @@ pub enum IoErrorKind {
     /// A path leads through something that is not a folder, or ends at something not a file.
     #[error("something else is in the way")]
     InTheWay,
+    /// Another process holds it; the number is its process id, or 0 where that is not known.
+    #[error("in use by another process")]
+    InUse,
     /// Too many open files.
     #[error("too many open files")]
     TooManyOpen,

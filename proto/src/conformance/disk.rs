@@ -11,15 +11,21 @@ use super::ledger::Answer;
 use super::stage::{Stage, ensure, slab_of, unfit};
 use super::{Case, Env, Failure, Files, Need, Verdict, patterned};
 use crate::api::{Access, Spans, StorageId};
-use crate::api::{Disk, DiskDone, DiskError, IoErrorKind, Output};
+use crate::api::{Disk, DiskDone, DiskError, Found, FoundFile, IoErrorKind, Output};
 use crate::base::id::TorrentId;
 use crate::meta::layout::{FileEntry, FileIndex, FileKind, FileSpan, Layout, PieceIndex};
 
 /// The name all scenes use.
 const STORAGE: StorageId = TorrentId(7);
 
-const SPARSE: Access = Access::Write { preallocate: false };
-const ALLOCATED: Access = Access::Write { preallocate: true };
+const SPARSE: Access = Access::Write {
+    preallocate: false,
+    overwrite: false,
+};
+const ALLOCATED: Access = Access::Write {
+    preallocate: true,
+    overwrite: false,
+};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -133,7 +139,12 @@ fn layout(files: &[(&str, u64)]) -> Result<Arc<Layout>, Failure> {
 
 fn span(file: u32, offset: u64, len: u32) -> Spans {
     let file = Some(FileIndex(file));
-    Spans::from_iter([FileSpan { file, offset, len }])
+    Spans::from_iter([FileSpan {
+        file,
+        offset,
+        len,
+        aside: false,
+    }])
 }
 
 fn files(env: &Env) -> Result<Arc<dyn Files + Send + Sync>, Failure> {
@@ -159,6 +170,12 @@ fn refused<T: core::fmt::Debug>(
     })
 }
 
+/// The length of each file that is there.
+fn lengths(found: &Found) -> Vec<Option<u64>> {
+    let len = |file: &Option<FoundFile>| file.map(|file| file.stamp.len);
+    found.files.iter().map(len).collect()
+}
+
 fn granted<T>(result: Result<T, DiskError>) -> Result<T, Failure> {
     result.map_err(|error| Failure(format!("the disk refused: {error:?}")))
 }
@@ -180,7 +197,9 @@ async fn open_reports_what_is_there(env: Env, stage: Stage) -> Verdict {
     ])?;
     let due = [Some(100), None, Some(3000), Some(0), None, None, None];
     for access in [Access::Read, SPARSE] {
-        let lengths = granted(stage.open(STORAGE, &env.root, &layout, access).await?)?;
+        let lengths = lengths(&granted(
+            stage.open(STORAGE, &env.root, &layout, access).await?,
+        )?);
         ensure(lengths == due, || format!("{lengths:?} is not {due:?}"))?;
         stage.close_storage(STORAGE).await?;
     }
@@ -212,11 +231,11 @@ async fn write_and_read_back(env: Env, stage: Stage, access: Access) -> Verdict 
         ensure(bytes == due, || format!("{piece:?} is not as written"))?;
     }
     stage.close_storage(STORAGE).await?;
-    let lengths = granted(
+    let lengths = lengths(&granted(
         stage
             .open(STORAGE, &env.root, &layout, Access::Read)
             .await?,
-    )?;
+    )?);
     let due = [
         Some(1000),
         Some(0),
@@ -380,7 +399,9 @@ async fn links_do_not_lead_out(env: Env, stage: Stage) -> Verdict {
     outside.link(&inside("t/folder"), &under(&env, "elsewhere"));
     outside.link(&inside("t/file"), &under(&env, "elsewhere/secret"));
     let layout = layout(&[("t/folder/new", 3), ("t/file", 6), ("t/folder/secret", 6)])?;
-    let lengths = granted(stage.open(STORAGE, &root, &layout, SPARSE).await?)?;
+    let lengths = lengths(&granted(
+        stage.open(STORAGE, &root, &layout, SPARSE).await?,
+    )?);
     ensure(lengths == [None; 3], || {
         format!("saw {lengths:?} elsewhere")
     })?;

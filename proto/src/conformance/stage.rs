@@ -15,11 +15,11 @@ use core::task::Poll;
 use super::ledger::{Answer, Conn, Ledger};
 use super::{Env, Failure, Verdict, pattern, patterned};
 use crate::api::{Access, Spans, StorageId, Transmission};
-use crate::api::{Disk, DiskDone, DiskError, EndReason, IoError, Net, Output};
+use crate::api::{Disk, DiskDone, DiskError, EndReason, Found, IoError, Net, Output, Stamp};
 use crate::base::id::{ConnId, OpId};
 use crate::base::slab::Slab;
 use crate::base::time::Duration;
-use crate::meta::layout::Layout;
+use crate::meta::layout::{FileIndex, Layout};
 
 /// How often a scene looks for a flag that the other role may have raised.
 const LOOK: Duration = Duration::from_millis(5);
@@ -378,13 +378,15 @@ impl Stage {
         root: &Arc<str>,
         layout: &Arc<Layout>,
         access: Access,
-    ) -> Result<Result<Vec<Option<u64>>, DiskError>, Failure> {
+    ) -> Result<Result<Found, DiskError>, Failure> {
+        let info_hash = [7; 20];
         let (root, layout) = (Arc::clone(root), Arc::clone(layout));
         let done = self
             .disk(|op| Disk::Open {
                 op,
                 storage,
                 root,
+                info_hash,
                 layout,
                 access,
             })
@@ -444,7 +446,10 @@ impl Stage {
     }
 
     /// Makes everything written durable.
-    pub(super) async fn sync(&self, storage: StorageId) -> Result<Result<(), DiskError>, Failure> {
+    pub(super) async fn sync(
+        &self,
+        storage: StorageId,
+    ) -> Result<Result<Vec<(FileIndex, Stamp)>, DiskError>, Failure> {
         match self.disk(|op| Disk::Sync { op, storage }).await? {
             DiskDone::Synced { result, .. } => Ok(result),
             other => Err(unfit(&other)),

@@ -19,7 +19,9 @@ use super::Machine;
 use crate::base::id::{ConnId, Id, OpId};
 use crate::base::time::Instant;
 use crate::engine::api::{Access, FileSpan, Part, Transmission};
-use crate::engine::{Disk, DiskDone, DiskError, EndReason, Input, IoError, Net, Output};
+use crate::engine::{
+    Disk, DiskDone, DiskError, EndReason, Found, Input, IoError, Net, Output, Stamp,
+};
 
 /// The longest string of bytes that counts whole.
 pub const WHOLE: usize = HEAD + TAIL;
@@ -246,15 +248,32 @@ impl Trace {
         }
     }
 
+    fn found(&mut self, found: &Found) {
+        self.tag(u8::from(found.aside));
+        for file in &found.files {
+            match file {
+                None => self.tag(0),
+                Some(file) => {
+                    self.tag(1 + file.name as u8);
+                    self.stamp(file.stamp);
+                }
+            }
+        }
+        self.bytes(found.state.as_deref().unwrap_or_default());
+    }
+
+    fn stamp(&mut self, stamp: Stamp) {
+        self.number(stamp.len);
+        self.number(stamp.modified);
+    }
+
     fn disk_done(&mut self, done: &DiskDone) {
         match done {
             DiskDone::Opened { op, result } => {
                 self.op(20, *op);
                 match result {
-                    Ok(lengths) => {
-                        for length in lengths {
-                            self.number(length.map_or(u64::MAX, |length| length));
-                        }
+                    Ok(found) => {
+                        self.found(found);
                     }
                     Err(error) => self.disk_result(Err(*error)),
                 }
@@ -272,6 +291,18 @@ impl Trace {
             }
             DiskDone::Synced { op, result } => {
                 self.op(23, *op);
+                self.disk_result(result.as_ref().map(drop).map_err(|error| *error));
+                for (file, stamp) in result.iter().flatten() {
+                    self.number(u64::from(file.0));
+                    self.stamp(*stamp);
+                }
+            }
+            DiskDone::Finished { op, result } => {
+                self.op(26, *op);
+                self.disk_result(*result);
+            }
+            DiskDone::Saved { op, result } => {
+                self.op(27, *op);
                 self.disk_result(*result);
             }
             DiskDone::Closed { op } => self.op(24, *op),
@@ -341,8 +372,10 @@ impl Trace {
                 self.bytes(root.as_bytes());
                 self.tag(match access {
                     Access::Read => 0,
-                    Access::Write { preallocate: false } => 1,
-                    Access::Write { preallocate: true } => 2,
+                    Access::Write {
+                        preallocate,
+                        overwrite,
+                    } => 1 + u8::from(*preallocate) + 2 * u8::from(*overwrite),
                 });
             }
             Disk::Read {
@@ -362,6 +395,16 @@ impl Trace {
             Disk::Sync { op, storage } => {
                 self.op(63, *op);
                 self.number(u64::from(storage.0));
+            }
+            Disk::Finish { op, storage, file } => {
+                self.op(66, *op);
+                self.number(u64::from(storage.0));
+                self.number(u64::from(file.0));
+            }
+            Disk::Save { op, storage, state } => {
+                self.op(67, *op);
+                self.number(u64::from(storage.0));
+                self.bytes(state.as_deref().unwrap_or_default());
             }
             Disk::Delete { op, storage } => {
                 self.op(65, *op);

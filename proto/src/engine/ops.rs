@@ -43,6 +43,9 @@ impl Engine {
                 let (_, torrent, shared) = self.end(op);
                 torrent.synced(now, result, shared);
             }
+            DiskDone::Finished { op, .. } | DiskDone::Saved { op, .. } => {
+                self.end(op);
+            }
             DiskDone::Deleted { op, result } => {
                 let (_, torrent, shared) = self.end(op);
                 torrent.deleted(result, shared);

@@ -81,6 +81,8 @@ pub struct FileSpan {
     pub offset: u64,
     /// Its length in bytes, at least 1.
     pub len: u32,
+    /// The file is not wanted: where it is not there, its bytes are kept aside.
+    pub aside: bool,
 }
 
 /// The consecutive file ranges of one operation; their lengths add up to the slab's.
@@ -269,6 +271,7 @@ impl Layout {
                     file: (!file.is_pad()).then_some(FileIndex(index)),
                     offset: from - file.offset,
                     len: (to - from) as u32,
+                    aside: false,
                 });
             }
         }
@@ -317,6 +320,7 @@ mod tests {
             file: Some(FileIndex(file)),
             offset,
             len,
+            aside: false,
         }
     }
 
@@ -339,6 +343,7 @@ mod tests {
             file: None,
             offset: 0,
             len: 6,
+            aside: false,
         };
         assert_eq!(spans(1), [span(2, 10, 4), padding, span(4, 0, 9)]);
         assert_eq!(layout.pieces_of(FileIndex(1)), 0..0);

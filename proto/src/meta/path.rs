@@ -210,7 +210,7 @@ fn split_ending(name: &str) -> (&str, &str) {
 }
 
 /// The longest start of `text` of at most `limit` bytes that ends between characters.
-fn floor(text: &str, limit: usize) -> &str {
+pub(super) fn floor(text: &str, limit: usize) -> &str {
     let mut end = limit.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -4,11 +4,10 @@
 //! the torrent comes to life.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use super::Torrent;
 use super::shared::{Op, Shared};
-use crate::api::{Disk, DiskError, Event, Output, Phase};
+use crate::api::{Disk, DiskError, Event, Found, FoundFile, Output, Phase};
 use crate::base::slab::Slab;
 use crate::base::time::Instant;
 use crate::meta::layout::PieceIndex;
@@ -38,11 +37,11 @@ impl Torrent {
     pub(crate) fn opened(
         &mut self,
         now: Instant,
-        result: Result<Vec<Option<u64>>, DiskError>,
+        result: Result<Found, DiskError>,
         shared: &mut Shared,
     ) {
         let lengths = match result {
-            Ok(lengths) => lengths,
+            Ok(found) => found.files,
             Err(error) => {
                 self.storage_open = false;
                 return self.fail(now, "open", error, shared);
@@ -78,14 +77,14 @@ impl Torrent {
     }
 
     /// Whether every byte of `piece` is in files of these lengths.
-    fn is_there(&self, piece: PieceIndex, lengths: &[Option<u64>]) -> bool {
+    fn is_there(&self, piece: PieceIndex, files: &[Option<FoundFile>]) -> bool {
         let spans = self.layout.spans(self.layout.whole(piece));
         let mut on_disk = spans
             .iter()
             .filter_map(|span| span.file.map(|file| (file, span)));
         on_disk.all(|(file, span)| {
-            let there = lengths.get(file.at()).copied().flatten();
-            there.is_some_and(|len| span.offset + u64::from(span.len) <= len)
+            let there = files.get(file.at()).copied().flatten();
+            there.is_some_and(|there| span.offset + u64::from(span.len) <= there.stamp.len)
         })
     }
 

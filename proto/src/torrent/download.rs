@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 
 use super::shared::{Op, Shared, Timer};
 use super::{Session, Torrent};
-use crate::api::{Disk, DiskError, Event, Output, Phase};
+use crate::api::{Disk, DiskError, Event, Output, Phase, Stamp};
 use crate::base::id::ConnId;
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::{BLOCK_LEN, Block, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, FileIndex, PieceIndex};
 use crate::peer::{Arriving, Peer, Violation};
 use crate::picker::{Arrival, Pick};
 use crate::store::assembly::Writer;
@@ -367,7 +367,7 @@ impl Torrent {
     pub(crate) fn synced(
         &mut self,
         now: Instant,
-        result: Result<(), DiskError>,
+        result: Result<Vec<(FileIndex, Stamp)>, DiskError>,
         shared: &mut Shared,
     ) {
         if let Err(error) = result {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ripcurrent_proto::api::{
-    Add, Check, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Input, IoError,
-    IoErrorKind, Mode, Net, Output, Spans, Transmission,
+    Add, Check, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Found, FoundFile,
+    FoundName, Input, IoError, IoErrorKind, Mode, Net, Output, Spans, Stamp, Transmission,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::rng::Rng;
@@ -63,10 +63,18 @@ impl MemoryDisk {
                 ..
             } => {
                 let files = (0..layout.files().len() as u32).map(FileIndex);
-                let lengths =
-                    files.map(|file| Some(self.files.get(&(storage, file))?.len() as u64));
-                let lengths = lengths.collect();
-                let result = self.allows("open", None).map(|()| lengths);
+                let files = files.map(|file| {
+                    let len = self.files.get(&(storage, file))?.len() as u64;
+                    Some(FoundFile {
+                        stamp: Stamp { len, modified: 0 },
+                        name: FoundName::Own,
+                    })
+                });
+                let found = Found {
+                    files: files.collect(),
+                    ..Found::default()
+                };
+                let result = self.allows("open", None).map(|()| found);
                 DiskDone::Opened { op, result }
             }
             Disk::Read {
@@ -89,8 +97,10 @@ impl MemoryDisk {
             }
             Disk::Sync { op, .. } => DiskDone::Synced {
                 op,
-                result: self.allows("sync", None),
+                result: self.allows("sync", None).map(|()| Vec::new()),
             },
+            Disk::Finish { op, .. } => DiskDone::Finished { op, result: Ok(()) },
+            Disk::Save { op, .. } => DiskDone::Saved { op, result: Ok(()) },
             Disk::Delete { op, storage } => {
                 self.files.retain(|(owner, _), _| *owner != storage);
                 DiskDone::Deleted { op, result: Ok(()) }
@@ -757,5 +767,7 @@ pub(crate) fn add(torrent: &Arc<Torrent>, mode: Mode) -> Add {
         check: Check::Existing,
         announce: false,
         preallocate: false,
+        files: None,
+        overwrite: false,
     }
 }

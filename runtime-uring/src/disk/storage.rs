@@ -11,7 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use ripcurrent_proto::api::{Access, DiskError, FileSpan, IoError, IoErrorKind};
+use ripcurrent_proto::api::{
+    Access, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
+};
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
 
 use super::cache::{Open, OpenFiles};
@@ -50,8 +52,8 @@ impl Storage {
         self.number
     }
 
-    /// The length of each file that is there; then, to write, the empty files are made.
-    pub(super) fn open(&self) -> Result<Vec<Option<u64>>, DiskError> {
+    /// What is there; then, to write, the empty files are made.
+    pub(super) fn open(&self) -> Result<Found, DiskError> {
         let mut walker = Walker::new(&self.root, false);
         let mut lengths = Vec::with_capacity(self.layout.files().len());
         for (entry, index) in self.files() {
@@ -64,7 +66,17 @@ impl Storage {
         if let Access::Write { .. } = self.access {
             self.make_empty_files(&lengths)?;
         }
-        Ok(lengths)
+        let files = lengths.into_iter().map(|len| {
+            let len = len?;
+            Some(FoundFile {
+                stamp: Stamp { len, modified: 0 },
+                name: FoundName::Own,
+            })
+        });
+        Ok(Found {
+            files: files.collect(),
+            ..Found::default()
+        })
     }
 
     /// Fills `bytes` from the spans.
@@ -213,7 +225,7 @@ impl Storage {
         let file = match (write, self.access) {
             (false, _) => Walker::new(&self.root, false).file(&entry.path, Mode::Read)?,
             (true, Access::Read) => return Err(io::Error::from_raw_os_error(libc::EACCES)),
-            (true, Access::Write { preallocate }) => {
+            (true, Access::Write { preallocate, .. }) => {
                 let file = self.create(&mut Walker::new(&self.root, true), entry)?;
                 set_length(&file, entry.len, preallocate)?;
                 file

@@ -37,7 +37,11 @@ impl Content {
             storage: STORAGE,
             root: root.into(),
             layout: Arc::clone(layout),
-            access: Access::Write { preallocate: false },
+            info_hash: [0; 20],
+            access: Access::Write {
+                preallocate: false,
+                overwrite: false,
+            },
         });
         for piece in pieces {
             let mut slab = Slab::new(layout.piece_length() as usize);

@@ -141,6 +141,8 @@ pub(super) fn bytes_of(operation: &api::Disk) -> u64 {
         api::Disk::Read { slab, .. } | api::Disk::Write { slab, .. } => slab.len() as u64,
         api::Disk::Open { .. }
         | api::Disk::Sync { .. }
+        | api::Disk::Finish { .. }
+        | api::Disk::Save { .. }
         | api::Disk::Delete { .. }
         | api::Disk::Close { .. } => 0,
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Access, DiskError, FileSpan, IoError, IoErrorKind};
+use ripcurrent_proto::api::{
+    Access, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
+};
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
 
@@ -44,11 +46,14 @@ impl Storage {
     }
 
     /// The lengths of the files that are there; then makes the empty ones that are not.
-    pub(super) fn open(&mut self, tree: &mut Tree) -> Result<Vec<Option<u64>>, DiskError> {
-        let mut lengths = Vec::with_capacity(self.paths.len());
+    pub(super) fn open(&mut self, tree: &mut Tree) -> Result<Found, DiskError> {
+        let mut files = Vec::with_capacity(self.paths.len());
         for index in (0..self.paths.len() as u32).map(FileIndex) {
             let len = tree.file(self.path(index)).ok().map(File::len);
-            lengths.push(len);
+            files.push(len.map(|len| FoundFile {
+                stamp: Stamp { len, modified: 0 },
+                name: FoundName::Own,
+            }));
             let entry = self.entry(index);
             let regular = matches!(entry.kind, FileKind::Regular { .. });
             let makes = regular && entry.len == 0 && self.access != Access::Read;
@@ -59,7 +64,10 @@ impl Storage {
                 self.unsynced.insert(index);
             }
         }
-        Ok(lengths)
+        Ok(Found {
+            files,
+            ..Found::default()
+        })
     }
 
     /// Fills `into`. With `stray`, the bytes of the first file come from another place of it.
@@ -157,7 +165,13 @@ impl Storage {
             Some(known) => File::compact(known.tags(), entry),
             None => File::zeros(entry.len),
         };
-        if self.access == (Access::Write { preallocate: true }) {
+        if matches!(
+            self.access,
+            Access::Write {
+                preallocate: true,
+                ..
+            }
+        ) {
             file.allocate();
         }
         if capacity.is_some_and(|capacity| tree.taken() + file.taken() > capacity) {

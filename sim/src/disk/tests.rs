@@ -20,7 +20,14 @@ const FORMS: [Form; 2] = [Form::Bytes, Form::Compact];
 const ROOT: &str = "data";
 const STORAGE: StorageId = TorrentId(0);
 const OP: OpId = OpId(Id::from_parts(0, 0));
-const SPARSE: Access = Access::Write { preallocate: false };
+const ALLOCATED: Access = Access::Write {
+    preallocate: true,
+    overwrite: false,
+};
+const SPARSE: Access = Access::Write {
+    preallocate: false,
+    overwrite: false,
+};
 const PIECE: u64 = 64 << 10;
 
 /// A torrent of several files, none of which ends where a block does, and a process that has opened
@@ -439,7 +446,7 @@ fn a_disk_is_full() {
 #[test]
 fn allocation_needs_room() {
     for form in FORMS {
-        let mut scene = scene_with(form, Access::Write { preallocate: true });
+        let mut scene = scene_with(form, ALLOCATED);
         scene.set_faults(Faults {
             capacity: Some(200_000),
             ..Faults::default()

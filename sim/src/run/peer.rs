@@ -257,6 +257,8 @@ impl Peer {
             check: Check::Existing,
             announce: true,
             preallocate: false,
+            files: None,
+            overwrite: false,
         }
     }
 

@@ -70,14 +70,12 @@ impl fmt::Display for Words<'_, DiskDone> {
             Err(error) => write!(f, "{what} {} not: {}", op(*id), error.error.kind),
         };
         match self.0 {
-            DiskDone::Opened { op, result } => done(
-                "opened",
-                op,
-                result.as_ref().map(drop).map_err(|error| *error),
-            ),
+            DiskDone::Opened { op, result } => done("opened", op, plain(result)),
             DiskDone::Read { op, result, .. } => done("read", op, *result),
             DiskDone::Written { op, result, .. } => done("written", op, *result),
-            DiskDone::Synced { op, result } => done("synced", op, *result),
+            DiskDone::Synced { op, result } => done("synced", op, plain(result)),
+            DiskDone::Finished { op, result } => done("finished", op, *result),
+            DiskDone::Saved { op, result } => done("saved", op, *result),
             DiskDone::Deleted { op, result } => done("deleted", op, *result),
             DiskDone::Closed { op } => done("closed", op, Ok(())),
         }
@@ -112,10 +110,20 @@ impl fmt::Display for Words<'_, Disk> {
             Disk::Read { op: id, spans, .. } => write!(f, "read {}{}", op(*id), Places(spans)),
             Disk::Write { op: id, spans, .. } => write!(f, "write {}{}", op(*id), Places(spans)),
             Disk::Sync { op: id, .. } => write!(f, "sync {}", op(*id)),
+            Disk::Finish { op: id, file, .. } => write!(f, "finish {} {}", op(*id), file.0),
+            Disk::Save { op: id, state, .. } => match state {
+                Some(state) => write!(f, "save {} {} B", op(*id), state.len()),
+                None => write!(f, "save {} nothing", op(*id)),
+            },
             Disk::Delete { op: id, .. } => write!(f, "delete {}", op(*id)),
             Disk::Close { op: id, .. } => write!(f, "close files {}", op(*id)),
         }
     }
+}
+
+/// Whether it went well, without what came of it.
+fn plain<T>(result: &Result<T, DiskError>) -> Result<(), DiskError> {
+    result.as_ref().map(drop).map_err(|error| *error)
 }
 
 /// Ranges of files, as `FILE+OFFSET+LENGTH`; padding, which is in no file, as `padding+LENGTH`.

@@ -101,6 +101,7 @@ impl Blind {
             Output::Disk(Disk::Open {
                 op,
                 storage,
+                info_hash,
                 layout,
                 access,
                 ..
@@ -108,6 +109,7 @@ impl Blind {
                 op: *op,
                 storage: *storage,
                 root: "".into(),
+                info_hash: *info_hash,
                 layout: layout.clone(),
                 access: *access,
             })),

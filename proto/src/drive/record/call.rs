@@ -7,7 +7,11 @@ use core::num::NonZeroU64;
 use super::BadRecord;
 use super::blind::Blind;
 use super::pen::{Eye, Pen};
-use crate::api::{Check, Command, Data, DiskDone, DiskError, EndReason, Input, IoError, Mode};
+use crate::api::{
+    Check, Command, Data, DiskDone, DiskError, EndReason, Found, FoundFile, FoundName, Input,
+    IoError, Mode, Stamp,
+};
+use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, OpId, TorrentId};
 use crate::meta::layout::{FileIndex, Priority};
 
@@ -40,7 +44,9 @@ pub enum Told {
     /// [`Input::Closed`].
     Closed(ConnId),
     /// [`DiskDone::Opened`].
-    Opened(OpId, Result<Vec<Option<u64>>, DiskError>),
+    Opened(OpId, Result<Found, DiskError>),
+    /// [`DiskDone::Synced`].
+    Synced(OpId, Result<Vec<(FileIndex, Stamp)>, DiskError>),
     /// [`DiskDone::Closed`].
     StorageClosed(OpId),
     /// Any other disk operation that completed; which, its operation tells.
@@ -62,13 +68,23 @@ pub enum Kind {
     Read,
     /// [`DiskDone::Written`].
     Written,
-    /// [`DiskDone::Synced`].
-    Synced,
+    /// [`DiskDone::Finished`].
+    Finished,
+    /// [`DiskDone::Saved`].
+    Saved,
     /// [`DiskDone::Deleted`].
     Deleted,
 }
 
-const KINDS: [Kind; 4] = [Kind::Read, Kind::Written, Kind::Synced, Kind::Deleted];
+const KINDS: [Kind; 5] = [
+    Kind::Read,
+    Kind::Written,
+    Kind::Finished,
+    Kind::Saved,
+    Kind::Deleted,
+];
+const CHECKS: [Check; 3] = [Check::Existing, Check::Full, Check::Trust];
+const NAMES: [FoundName; 3] = [FoundName::Own, FoundName::Part, FoundName::Contested];
 const PRIORITIES: [Priority; 4] = [
     Priority::Unwanted,
     Priority::Low,
@@ -110,16 +126,20 @@ pub struct Added {
     pub info_hash: [u8; 20],
     /// The pieces that are wanted, in the wire form of a bitfield; `None` for all.
     pub wanted: Option<Vec<u8>>,
+    /// The files that are wanted, in the same form; `None` for all.
+    pub files: Option<Vec<u8>>,
     /// Pieces in their order.
     pub sequential: bool,
     /// To download rather than only to seed.
     pub downloads: bool,
-    /// What is there is believed.
-    pub trusts: bool,
+    /// What is done about data that is there.
+    pub check: Check,
     /// Trackers are announced to.
     pub announces: bool,
     /// Files are allocated when they are made.
     pub preallocates: bool,
+    /// Files in the way are replaced.
+    pub overwrites: bool,
 }
 
 impl Call {
@@ -182,7 +202,9 @@ impl Told {
             DiskDone::Opened { op, result } => Told::Opened(*op, result.clone()),
             DiskDone::Read { op, result, .. } => Told::Disk(*op, Kind::Read, *result),
             DiskDone::Written { op, result, .. } => Told::Disk(*op, Kind::Written, *result),
-            DiskDone::Synced { op, result } => Told::Disk(*op, Kind::Synced, *result),
+            DiskDone::Synced { op, result } => Told::Synced(*op, result.clone()),
+            DiskDone::Finished { op, result } => Told::Disk(*op, Kind::Finished, *result),
+            DiskDone::Saved { op, result } => Told::Disk(*op, Kind::Saved, *result),
             DiskDone::Deleted { op, result } => Told::Disk(*op, Kind::Deleted, *result),
             DiskDone::Closed { op } => Told::StorageClosed(*op),
         }
@@ -225,10 +247,21 @@ impl Told {
             pen.op(op);
         };
         match self {
-            Told::Opened(id, Ok(lengths)) => {
+            Told::Opened(id, Ok(found)) => {
                 op(20, *id);
-                pen.number(lengths.len() as u64);
-                lengths.iter().for_each(|length| pen.maybe(*length));
+                encode_found(found, pen);
+            }
+            Told::Synced(id, Ok(stamps)) => {
+                op(27, *id);
+                pen.number(stamps.len() as u64);
+                for (file, stamp) in stamps {
+                    pen.number(file.0.into());
+                    encode_stamp(*stamp, pen);
+                }
+            }
+            Told::Synced(id, Err(error)) => {
+                op(28, *id);
+                pen.disk_error(*error);
             }
             Told::Opened(id, Err(error)) => {
                 op(21, *id);
@@ -267,11 +300,7 @@ impl Told {
             15 => Told::Closed(eye.conn()?),
             16 => Told::Bound(eye.addr()?),
             17 => Told::Order(Order::decode(eye)?),
-            20 => {
-                let (op, count) = (eye.op()?, eye.number()?);
-                let lengths = (0..count).map(|_| eye.maybe());
-                Told::Opened(op, Ok(lengths.collect::<Result<_, _>>()?))
-            }
+            20 => Told::Opened(eye.op()?, Ok(decode_found(eye)?)),
             21 => Told::Opened(eye.op()?, Err(eye.disk_error()?)),
             22 => Told::StorageClosed(eye.op()?),
             23 => {
@@ -285,6 +314,12 @@ impl Told {
                 Told::Resolved(op, Ok(ips.collect::<Result<_, _>>()?))
             }
             26 => Told::Resolved(eye.op()?, Err(eye.io_error()?)),
+            27 => {
+                let (op, count) = (eye.op()?, eye.number()?);
+                let stamps = (0..count).map(|_| Ok((FileIndex(eye.small()?), decode_stamp(eye)?)));
+                Told::Synced(op, Ok(stamps.collect::<Result<_, _>>()?))
+            }
+            28 => Told::Synced(eye.op()?, Err(eye.disk_error()?)),
             _ => return Err(BadRecord::Value),
         })
     }
@@ -296,16 +331,14 @@ impl Order {
             Command::Add(add) => Order::Add(Added {
                 id: add.id,
                 info_hash: add.torrent.hashes().v1.unwrap_or_default(),
-                wanted: add.wanted.as_ref().map(|wanted| {
-                    let mut bits = Vec::new();
-                    wanted.to_wire(&mut bits);
-                    bits
-                }),
+                wanted: add.wanted.as_ref().map(wire),
+                files: add.files.as_ref().map(wire),
                 sequential: add.sequential,
                 downloads: add.mode == Mode::Download,
-                trusts: add.check == Check::Trust,
+                check: add.check,
                 announces: add.announce,
                 preallocates: add.preallocate,
+                overwrites: add.overwrite,
             }),
             Command::AddPeer { torrent, addr } => Order::AddPeer(*torrent, blind.hide_addr(*addr)),
             Command::Remove { torrent, data } => Order::Remove(*torrent, *data),
@@ -392,14 +425,17 @@ impl Added {
         let flags = [
             self.sequential,
             self.downloads,
-            self.trusts,
             self.announces,
             self.preallocates,
-            self.wanted.is_some(),
+            self.overwrites,
         ];
         flags.into_iter().for_each(|flag| pen.tag(flag.into()));
-        if let Some(wanted) = &self.wanted {
-            pen.bytes(wanted);
+        pen.tag(self.check as u8);
+        for bits in [&self.wanted, &self.files] {
+            pen.tag(bits.is_some().into());
+            if let Some(bits) = bits {
+                pen.bytes(bits);
+            }
         }
     }
 
@@ -409,16 +445,69 @@ impl Added {
             info_hash: eye.array()?,
             sequential: eye.flag()?,
             downloads: eye.flag()?,
-            trusts: eye.flag()?,
             announces: eye.flag()?,
             preallocates: eye.flag()?,
+            overwrites: eye.flag()?,
+            check: pick(&CHECKS, eye.tag()?)?,
             wanted: None,
+            files: None,
         };
-        if eye.flag()? {
-            added.wanted = Some(eye.bytes()?.to_vec());
+        for bits in [&mut added.wanted, &mut added.files] {
+            if eye.flag()? {
+                *bits = Some(eye.bytes()?.to_vec());
+            }
         }
         Ok(added)
     }
+}
+
+fn encode_found(found: &Found, pen: &mut Pen) {
+    pen.number(found.files.len() as u64);
+    for file in &found.files {
+        pen.tag(file.map_or(0, |file| 1 + file.name as u8));
+        if let Some(file) = file {
+            encode_stamp(file.stamp, pen);
+        }
+    }
+    pen.tag(found.aside.into());
+    pen.tag(found.state.is_some().into());
+    if let Some(state) = &found.state {
+        pen.bytes(state);
+    }
+}
+
+fn decode_found(eye: &mut Eye<'_>) -> Result<Found, BadRecord> {
+    let mut found = Found::default();
+    for _ in 0..eye.number()? {
+        found.files.push(match eye.tag()?.checked_sub(1) {
+            None => None,
+            Some(name) => Some(FoundFile {
+                name: pick(&NAMES, name)?,
+                stamp: decode_stamp(eye)?,
+            }),
+        });
+    }
+    found.aside = eye.flag()?;
+    if eye.flag()? {
+        found.state = Some(eye.bytes()?.to_vec());
+    }
+    Ok(found)
+}
+
+fn encode_stamp(stamp: Stamp, pen: &mut Pen) {
+    pen.number(stamp.len);
+    pen.number(stamp.modified);
+}
+
+fn decode_stamp(eye: &mut Eye<'_>) -> Result<Stamp, BadRecord> {
+    let (len, modified) = (eye.number()?, eye.number()?);
+    Ok(Stamp { len, modified })
+}
+
+fn wire(bits: &Bitfield) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bits.to_wire(&mut bytes);
+    bytes
 }
 
 fn pick<T: Copy>(list: &[T], at: u8) -> Result<T, BadRecord> {

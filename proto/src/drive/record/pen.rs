@@ -10,7 +10,7 @@ use crate::base::id::{ConnId, Id, OpId};
 use crate::meta::layout::FileIndex;
 
 /// The refusals of the world, by the number they are written as.
-const KINDS: [IoErrorKind; 12] = [
+const KINDS: [IoErrorKind; 13] = [
     IoErrorKind::NotFound,
     IoErrorKind::Forbidden,
     IoErrorKind::NoSpace,
@@ -23,6 +23,7 @@ const KINDS: [IoErrorKind; 12] = [
     IoErrorKind::Unreachable,
     IoErrorKind::TimedOut,
     IoErrorKind::Other,
+    IoErrorKind::InUse,
 ];
 
 /// Writes values behind each other.
