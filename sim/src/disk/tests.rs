@@ -90,11 +90,12 @@ impl Scene {
         slab
     }
 
-    fn open(&mut self, access: Access) -> Result<Vec<Option<u64>>, DiskError> {
+    fn open(&mut self, access: Access) -> Result<api::Found, DiskError> {
         let done = self.disk.perform(api::Disk::Open {
             op: OP,
             storage: STORAGE,
             root: ROOT.into(),
+            info_hash: [0; 20],
             layout: self.layout(),
             access,
         });
@@ -146,7 +147,7 @@ impl Scene {
     fn sync(&mut self) -> Done {
         let (op, storage) = (OP, STORAGE);
         match self.disk.perform(api::Disk::Sync { op, storage }) {
-            DiskDone::Synced { result, .. } => told(result),
+            DiskDone::Synced { result, .. } => told(result.map(drop)),
             other => panic!("{other:?}"),
         }
     }

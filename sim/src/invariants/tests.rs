@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ripcurrent_proto::api::{
-    Add, Check as Existing, Command, Config, DiskDone, Input, Net, Output, Transmission,
+    Add, Check as Existing, Command, Config, DiskDone, Found, FoundFile, FoundName, Input, Net,
+    Output, Stamp, Transmission,
 };
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
@@ -61,7 +62,18 @@ fn handle(client: &mut Refereed<Engine>, input: Input<'_>) {
     while let Some(output) = client.poll_output(NOW) {
         match output {
             Output::Disk(Disk::Open { op, .. }) => {
-                let result = Ok(vec![Some(3 * 16_384)]);
+                let stamp = Stamp {
+                    len: 3 * 16_384,
+                    modified: 0,
+                };
+                let file = FoundFile {
+                    stamp,
+                    name: FoundName::Own,
+                };
+                let result = Ok(Found {
+                    files: vec![Some(file)],
+                    ..Found::default()
+                });
                 client.handle(NOW, Input::Disk(DiskDone::Opened { op, result }));
             }
             Output::Net(Net::Connect { conn, .. }) => {
