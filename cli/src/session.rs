@@ -324,7 +324,6 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
     }
 
     fn take(&mut self, event: &Event) {
-        tracing::debug!(?event);
         (self.tell)(event, &self.figures);
         match event {
             Event::Checked { pieces, .. } => self.checked(*pieces),

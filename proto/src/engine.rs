@@ -176,6 +176,7 @@ impl Engine {
         act: impl FnOnce(&mut Torrent, &mut Shared) -> R,
     ) -> Option<R> {
         let torrent = self.torrents.get_mut(&id)?;
+        let _span = span(id).entered();
         Some(act(torrent, &mut self.shared))
     }
 
@@ -341,6 +342,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// What is traced while a torrent is at work carries its id.
+fn span(id: TorrentId) -> tracing::Span {
+    tracing::debug_span!("torrent", id = id.0)
 }
 
 /// The run loop; see [`crate::drive`].

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::Engine;
+use super::{Engine, span};
 use crate::api::EndReason;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::time::Instant;
@@ -72,6 +72,7 @@ impl Engine {
         let Some(torrent) = self.torrents.get_mut(&id) else {
             return;
         };
+        let _span = span(id).entered();
         if let Err(violation) = torrent.received(now, conn, data, &mut self.shared) {
             torrent.punish(now, conn, violation, &mut self.shared);
         }
@@ -144,6 +145,7 @@ impl Engine {
         let Owner::Opening(..) = entry.owner else {
             return;
         };
+        tracing::debug!(addr = %entry.addr, incoming = entry.incoming, ?parting, "handshake given up");
         let dialled = (!entry.incoming).then_some((entry.addr, entry.torrent));
         self.shared.close(conn);
         if let Some((addr, torrent)) = dialled {
@@ -158,8 +160,10 @@ impl Engine {
         torrent: Option<TorrentId>,
         parting: Parting,
     ) {
-        if let Some(torrent) = torrent.and_then(|id| self.torrents.get_mut(&id)) {
-            torrent.dial_failed(now, addr, parting, &mut self.shared);
+        if let Some(id) = torrent {
+            self.with(id, |torrent, shared| {
+                torrent.dial_failed(now, addr, parting, shared)
+            });
         }
     }
 

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::Engine;
+use tracing::span::EnteredSpan;
+
+use super::{Engine, span};
 use crate::api::{DiskDone, DiskError};
 use crate::base::id::OpId;
 use crate::base::io::IoError;
@@ -16,48 +18,48 @@ use crate::torrent::shared::{Op, Shared};
 const ONCE: &str = "every operation completes exactly once";
 
 impl Engine {
-    fn end(&mut self, op: OpId) -> (Op, &mut Torrent, &mut Shared) {
+    fn end(&mut self, op: OpId) -> (Op, &mut Torrent, &mut Shared, EnteredSpan) {
         let (id, op) = self.shared.end(op).expect(ONCE);
         let torrent = self
             .torrents
             .get_mut(&id)
             .expect("a torrent outlives its operations");
-        (op, torrent, &mut self.shared)
+        (op, torrent, &mut self.shared, span(id).entered())
     }
 
     pub(super) fn disk_done(&mut self, now: Instant, done: DiskDone) {
         match done {
             DiskDone::Opened { op, result } => {
-                let (_, torrent, shared) = self.end(op);
+                let (_, torrent, shared, _span) = self.end(op);
                 torrent.opened(now, result, shared);
             }
             DiskDone::Read { op, slab, result } => self.read(now, op, slab, result),
             DiskDone::Written { op, slab, result } => {
-                let (op, torrent, shared) = self.end(op);
+                let (op, torrent, shared, _span) = self.end(op);
                 let Op::Write(piece) = op else {
                     unreachable!("{op:?} does not write")
                 };
                 torrent.piece_written(now, piece, slab, result, shared);
             }
             DiskDone::Synced { op, result } => {
-                let (_, torrent, shared) = self.end(op);
+                let (_, torrent, shared, _span) = self.end(op);
                 torrent.synced(now, result, shared);
             }
             DiskDone::Finished { op, .. } | DiskDone::Saved { op, .. } => {
                 self.end(op);
             }
             DiskDone::Deleted { op, result } => {
-                let (_, torrent, shared) = self.end(op);
+                let (_, torrent, shared, _span) = self.end(op);
                 torrent.deleted(result, shared);
             }
             DiskDone::Closed { op } => {
-                self.end(op);
+                let _ended = self.end(op);
             }
         }
     }
 
     fn read(&mut self, now: Instant, op: OpId, slab: Slab, result: Result<(), DiskError>) {
-        let (op, torrent, shared) = self.end(op);
+        let (op, torrent, shared, _span) = self.end(op);
         match op {
             Op::CheckRead(piece) => torrent.check_read(now, piece, slab, result, shared),
             Op::Chunk(key) => torrent.chunk_read(key, slab, result, shared),
@@ -66,7 +68,7 @@ impl Engine {
     }
 
     pub(super) fn hashed(&mut self, now: Instant, op: OpId, slab: Slab, digest: [u8; 20]) {
-        let (op, torrent, shared) = self.end(op);
+        let (op, torrent, shared, _span) = self.end(op);
         match op {
             Op::CheckHash(piece) => torrent.check_hashed(now, piece, slab, digest, shared),
             Op::Hash(piece) => torrent.piece_hashed(piece, slab, digest, shared),
@@ -80,7 +82,7 @@ impl Engine {
         op: OpId,
         result: Result<Vec<IpAddr>, IoError>,
     ) {
-        let (_, torrent, shared) = self.end(op);
+        let (_, torrent, shared, _span) = self.end(op);
         torrent.resolved(now, result.as_deref().map_err(|error| *error), shared);
     }
 }

@@ -78,6 +78,7 @@ impl Torrent {
                 shared.push(Output::Resolve { op, host });
             }
             Action::Connect { to } => {
+                tracing::debug!(%to, "ask a tracker");
                 self.tracker_conn = Some(shared.connect(to, Owner::Tracker(self.id), self.id));
             }
             Action::Send { bytes } => {

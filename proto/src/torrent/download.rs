@@ -116,6 +116,7 @@ impl Torrent {
         act: impl FnOnce(&mut Self, &mut Session) -> R,
     ) -> Option<R> {
         let mut session = self.peers.remove(&conn)?;
+        let _span = tracing::debug_span!("peer", addr = %session.peer.addr).entered();
         let result = act(self, &mut session);
         self.peers.insert(conn, session);
         Some(result)
@@ -264,6 +265,7 @@ impl Torrent {
         for liar in self.suspects.passed(piece, slab.as_slice()) {
             self.ban(liar, "corrupt data", shared);
         }
+        tracing::debug!(piece = piece.0, "piece verified");
         let op = shared.begin(self.id, Op::Write(piece));
         let (storage, spans) = (self.id, self.layout.spans(self.layout.whole(piece)));
         self.unsynced = true;

@@ -119,15 +119,18 @@ impl Torrent {
         match message {
             Message::Choke => self.chokes_us(conn, peer, shared),
             Message::Unchoke => {
+                tracing::debug!("peer unchokes us");
                 peer.chokes_us = false;
                 peer.refusing = false;
                 self.request_more(now, conn, peer, shared);
             }
             Message::Interested => {
+                tracing::debug!("peer is interested");
                 peer.wants_us = true;
                 self.unchoke_if_vacant(now, conn, peer, shared);
             }
             Message::NotInterested => {
+                tracing::debug!("peer is not interested any more");
                 peer.wants_us = false;
                 self.slot_vacated(now, peer, shared);
             }
@@ -207,6 +210,7 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         if peer.wanted != wanted {
+            tracing::debug!(interested = wanted, "our interest changes");
             peer.wanted = wanted;
             let message = if wanted {
                 Message::Interested
@@ -225,6 +229,7 @@ impl Torrent {
             peer.withdrew(peer.pipeline.len());
             self.release_requests(conn, peer, shared);
         }
+        tracing::debug!("peer chokes us");
     }
 
     fn rejected(
@@ -292,6 +297,7 @@ fn extended(peer: &mut Peer<Writer>, id: u8, payload: &[u8]) {
         peer.pipeline.set_ceiling(most as usize);
     }
     if let Some(client) = handshake.client {
+        tracing::debug!(?client, "peer names itself");
         peer.client = client;
     }
 }

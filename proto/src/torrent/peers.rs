@@ -72,6 +72,7 @@ impl Torrent {
         // The clock of the handshake goes on as the peer's.
         self.introduce(conn, &peer, shared);
         let decoder = Some(Decoder::new(pieces));
+        tracing::debug!(%addr, peer.incoming, client = ?peer.client, "peer comes");
         self.peers.insert(
             conn,
             Box::new(Session {
@@ -167,6 +168,7 @@ impl Torrent {
         if !peer.incoming {
             self.swarm.parted(now, peer.addr, parting);
         }
+        tracing::debug!(addr = %peer.addr, ?parting, down = peer.down.total(), up = peer.up.total(), "peer goes");
         self.dial(shared);
     }
 
@@ -178,6 +180,7 @@ impl Torrent {
         parting: Parting,
         shared: &mut Shared,
     ) {
+        tracing::debug!(%addr, ?parting, "no peer there");
         self.dialling -= 1;
         self.swarm.parted(now, addr, parting);
         self.dial(shared);
@@ -215,6 +218,7 @@ impl Torrent {
             return;
         };
         let ip = session.peer.addr.ip();
+        tracing::debug!(addr = %session.peer.addr, %violation, "peer breaks the protocol");
         self.drop_peer(now, conn, Parting::Failed, shared);
         if self.swarm.strike(ip) {
             self.tell_banned(ip, violation.to_string(), shared);
@@ -406,6 +410,7 @@ impl Torrent {
 
     /// A peer owes us blocks and does not send them: others are asked.
     fn snubbed(&mut self, conn: ConnId, peer: &mut Peer<Writer>, shared: &mut Shared) {
+        tracing::debug!("peer snubs us");
         peer.snubbed = true;
         let begun = peer.arriving.iter().map(|arriving| arriving.block);
         for block in begun.chain(peer.pipeline.give_up()) {
@@ -440,6 +445,7 @@ impl Torrent {
             self.swarm.parted(now, addr, Parting::Twin);
             return true;
         }
+        tracing::debug!(%addr, "dial");
         self.dialling += 1;
         let opening = Box::new(Opening::dialled(self.info_hash));
         let conn = shared.connect(addr, Owner::Opening(opening), self.id);

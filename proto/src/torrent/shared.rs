@@ -172,6 +172,7 @@ impl Shared {
 
     /// Tells people; the oldest is forgotten when nobody listens.
     pub(crate) fn tell(&mut self, event: Event) {
+        tracing::debug!(?event);
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }

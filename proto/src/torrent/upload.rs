@@ -89,6 +89,7 @@ impl Torrent {
                     .for_each(|block| Message::Reject(range(*block)).encode(out));
             }
         });
+        tracing::debug!("choke");
     }
 
     /// Lets a peer ask for blocks.
@@ -102,6 +103,7 @@ impl Torrent {
         peer.choked = false;
         peer.switched_at = Some(now);
         shared.send(conn, |out| Message::Unchoke.encode(out));
+        tracing::debug!("unchoke");
     }
 
     /// Fills a transmission for a peer: our new pieces, then blocks it asked for.
