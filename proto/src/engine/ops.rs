@@ -46,7 +46,7 @@ impl Engine {
                 torrent.synced(now, result, shared);
             }
             DiskDone::Finished { op, .. } | DiskDone::Saved { op, .. } => {
-                self.end(op);
+                let _ended = self.end(op);
             }
             DiskDone::Deleted { op, result } => {
                 let (_, torrent, shared, _span) = self.end(op);
