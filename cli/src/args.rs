@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
+use crate::backend::BackendArgs;
 use crate::exit::Exit;
 use crate::ranges::Ranges;
 use crate::units::{parse_duration, parse_size};
@@ -97,6 +98,9 @@ pub(crate) struct NetArgs {
     /// The most bytes sent per second, such as 500K or 2MiB; 0 for no limit.
     #[arg(long, value_name = "RATE", default_value = "0", value_parser = parse_size)]
     pub(crate) up_limit: u64,
+    /// What carries it out.
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
 }
 
 /// See [`Command::Download`].
@@ -268,6 +272,9 @@ pub(crate) struct DemoArgs {
     /// The folder to work in; twice the size is needed for a while.
     #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
+    /// What carries it out.
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
 }
 
 impl Command {

@@ -1,5 +1,5 @@
 //! `demo`: the main job with nothing outside. Makes data and a torrent, runs a tracker and seeds on
-//! loopback addresses of their own, downloads through io_uring, compares every byte, and cleans up.
+//! loopback addresses of their own, downloads, compares every byte, and cleans up.
 
 mod report;
 mod room;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use ripcurrent_proto::api::{Check, Config, Event, Mode};
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::create::{Content, Creation};
+use ripcurrent_runtime_uring::Choice;
 
 use crate::args::DemoArgs;
 use crate::chance;
@@ -86,9 +87,9 @@ fn show(
     );
     let busy = processor_time();
     let ended = thread::scope(|scope| {
-        let helpers = Helpers::start(scope, args.peers, server, &torrent, room, &row)?;
+        let helpers = Helpers::start(scope, args, server, &torrent, room, &row)?;
         let ended = match helpers.wait_until_ready(stop)? {
-            true => Some(download(&torrent, level, stop, room, &row)?),
+            true => Some(download(args, &torrent, level, stop, room, &row)?),
             false => None,
         };
         helpers.end()?;
@@ -178,6 +179,7 @@ fn make(
 }
 
 fn download(
+    args: &DemoArgs,
     torrent: &Arc<Torrent>,
     level: Level,
     stop: &Stop,
@@ -188,7 +190,8 @@ fn download(
         loopback_only: true,
         ..Config::default()
     };
-    let net = Net::on(listen::listen(Some(row.ip(2)), Some(0))?, config)?;
+    let listener = listen::listen(Some(row.ip(2)), Some(0))?;
+    let net = Net::on(listener, config, args.backend.choice())?;
     let mut news = News::new(level, torrent.name(), Mode::Download);
     let job = Job {
         leave_when_complete: true,
@@ -226,12 +229,13 @@ struct Helpers<'scope> {
 impl<'scope> Helpers<'scope> {
     fn start<'env: 'scope>(
         scope: &'scope Scope<'scope, 'env>,
-        seeds: u8,
+        args: &DemoArgs,
         server: Server,
         torrent: &Arc<Torrent>,
         room: &Room,
         row: &Row,
     ) -> Result<Self, Failure> {
+        let (seeds, backend) = (args.peers, args.backend.choice());
         let stop = Stop::default();
         let (is_ready, ready) = channel();
         let server_stop = stop.clone();
@@ -242,7 +246,7 @@ impl<'scope> Helpers<'scope> {
             // What was made this instant need not be hashed again.
             let job = job(torrent, room.join("seed"), Mode::Seed, Check::Trust);
             let (stop, is_ready) = (stop.clone(), is_ready.clone());
-            threads.push(scope.spawn(move || run_seed(job, listener, &stop, &is_ready)));
+            threads.push(scope.spawn(move || run_seed(job, listener, backend, &stop, &is_ready)));
         }
         Ok(Helpers {
             stop,
@@ -293,6 +297,7 @@ impl Drop for Helpers<'_> {
 fn run_seed(
     job: Job,
     listener: std::net::TcpListener,
+    backend: Choice,
     stop: &Stop,
     is_ready: &Sender<()>,
 ) -> Result<(), Failure> {
@@ -301,7 +306,7 @@ fn run_seed(
         memory_budget: SEED_BUDGET,
         ..Config::default()
     };
-    let net = Net::on(listener, config)?;
+    let net = Net::on(listener, config, backend)?;
     let mut told = false;
     let ended = session::run(job, net, Level::Quiet, stop, |event, _| {
         if matches!(event, Event::Announced { result: Ok(_), .. }) && !told {

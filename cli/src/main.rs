@@ -2,6 +2,7 @@
 
 mod announce;
 mod args;
+mod backend;
 mod chance;
 mod clock;
 mod create;

@@ -19,9 +19,10 @@ use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_runtime_uring::{Control, Host, HostError, Listen, Options};
+use ripcurrent_runtime_uring::{Choice, Control, Host, HostError, Listen, Options};
 
 use crate::args::NetArgs;
+use crate::backend;
 use crate::chance;
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
@@ -68,6 +69,7 @@ pub(crate) struct Net {
     config: Config,
     addr: SocketAddr,
     listener: TcpListener,
+    backend: Choice,
 }
 
 /// How a session ended.
@@ -130,11 +132,15 @@ impl Net {
             loopback_only,
             ..Config::default()
         };
-        Net::on(listener, config)
+        Net::on(listener, config, args.backend.choice())
     }
 
     /// Uses a socket that listens already.
-    pub(crate) fn on(listener: TcpListener, config: Config) -> Result<Self, Failure> {
+    pub(crate) fn on(
+        listener: TcpListener,
+        config: Config,
+        backend: Choice,
+    ) -> Result<Self, Failure> {
         let addr = listener.local_addr().map_err(|error| {
             Failure::new(Exit::Internal, "a listening socket has no address").because(error)
         })?;
@@ -142,6 +148,7 @@ impl Net {
             config,
             addr,
             listener,
+            backend,
         })
     }
 
@@ -169,12 +176,14 @@ pub(crate) fn run(
     let loopback_only = net.config.loopback_only;
     let config = with_room_for(net.config, &job.torrent);
     let options = Options {
+        backend: net.backend,
         bind: net.addr.ip(),
         listen: Listen::On(net.listener),
         loopback_only,
         ..Options::default()
     };
     let host = Host::new(options).map_err(refused_by_host)?;
+    backend::tell(host.backend(), level);
     let begun = host.now();
     let seed = chance::seed()?;
     let engine = Engine::new(config.clone(), seed, begun)
@@ -199,11 +208,9 @@ fn with_room_for(config: Config, torrent: &Torrent) -> Config {
 
 /// Why the host does not run, and whether the system forbids it.
 pub(crate) fn refused_by_host(error: HostError) -> Failure {
-    let exit = match &error {
-        HostError::RingMissing | HostError::RingForbidden | HostError::RingMemory => {
-            Exit::Forbidden
-        }
-        _ => Exit::Internal,
+    let exit = match error.is_forbidden() {
+        true => Exit::Forbidden,
+        false => Exit::Internal,
     };
     Failure::new(exit, "cannot work on this system").because(error)
 }
