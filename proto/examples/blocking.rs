@@ -14,7 +14,7 @@ use std::{env, error::Error, ops::Range, sync::Arc, thread, time};
 
 use ripcurrent_proto::api::{
     Add, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Found, FoundFile, FoundName,
-    Input, IoError, IoErrorKind, Net, Output, Spans, Stamp,
+    Input, IoError, IoErrorKind, Net, Output, Spans, Stamp, TlsError,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::{Duration, Instant};
@@ -85,7 +85,12 @@ impl Host {
     /// Does what the engine wants; the answer, where there is one.
     fn carry(&mut self, output: Output) -> Option<Input<'static>> {
         Some(match output {
-            Output::Net(Net::Connect { conn, to }) => match Link::connect(to) {
+            // Peers are never asked for TLS, and no tracker is announced to; nothing is ever sent
+            // without the protection that was asked for.
+            Output::Net(Net::Connect {
+                conn, tls: Some(_), ..
+            }) => ended(conn, EndReason::Tls(TlsError::Unsupported)),
+            Output::Net(Net::Connect { conn, to, .. }) => match Link::connect(to) {
                 Ok(link) => {
                     self.links.insert(conn, link);
                     Input::Connected { conn }

@@ -11,7 +11,7 @@ pub mod command;
 pub mod config;
 pub mod intent;
 
-pub use crate::base::io::{EndReason, IoError, IoErrorKind};
+pub use crate::base::io::{EndReason, IoError, IoErrorKind, TlsError};
 pub use crate::meta::layout::{FileSpan, Spans};
 pub use crate::meta::resume::Stamp;
 pub use command::{

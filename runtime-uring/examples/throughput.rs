@@ -274,8 +274,13 @@ impl Source {
         for (byte, at) in slab.as_mut_slice().iter_mut().zip(0u32..) {
             *byte = (at.wrapping_mul(2_654_435_761) >> 24) as u8;
         }
+        let connect = Net::Connect {
+            conn: CONN,
+            to,
+            tls: None,
+        };
         Source {
-            outputs: VecDeque::from([Output::Net(Net::Connect { conn: CONN, to })]),
+            outputs: VecDeque::from([Output::Net(connect)]),
             slab: Arc::new(slab),
             spare: Transmission::default(),
             left: mib,

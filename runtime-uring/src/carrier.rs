@@ -27,7 +27,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Sleep, sleep_until};
 
-use ripcurrent_proto::api::{Disk, EndReason, Input, Net, Output, Transmission};
+use ripcurrent_proto::api::{Disk, EndReason, Input, Net, Output, TlsError, Transmission};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Backend, Machine, Turn};
@@ -267,7 +267,14 @@ impl<S: Sockets> Carrier<S> {
 
     fn carry_net(&mut self, net: Net) {
         match net {
-            Net::Connect { conn, to } => self.connect(conn, to),
+            Net::Connect {
+                conn, tls: Some(_), ..
+            } => {
+                self.conns.insert_stillborn(conn);
+                let reason = EndReason::Tls(TlsError::Unsupported);
+                self.ready.push_back(Done::Ended { conn, reason });
+            }
+            Net::Connect { conn, to, .. } => self.connect(conn, to),
             Net::Recv { conn, until } => {
                 self.conns.credit(conn, until);
                 self.receive(conn);

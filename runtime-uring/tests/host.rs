@@ -81,8 +81,11 @@ struct Probe {
 impl Probe {
     fn dial(&mut self, to: SocketAddr) -> ConnId {
         let conn = ConnId(self.conns.insert(()));
-        self.outputs
-            .push_back(Output::Net(Net::Connect { conn, to }));
+        self.ask(Net::Connect {
+            conn,
+            to,
+            tls: None,
+        });
         conn
     }
 
@@ -563,9 +566,9 @@ fn a_crowd_of_two_hundred(backend: Choice) {
         let mut crowd = Crowd::default();
         for _ in 0..CROWD {
             let conn = ConnId(crowd.conns.insert(Member::default()));
-            crowd
-                .outputs
-                .push_back(Output::Net(Net::Connect { conn, to }));
+            let tls = None;
+            let connect = Net::Connect { conn, to, tls };
+            crowd.outputs.push_back(Output::Net(connect));
         }
         serve(
             Host::new(options(backend, LOOPBACK, Listen::No)).unwrap(),

@@ -124,7 +124,8 @@ impl Adversary {
             *dials += 1;
         }
         let conn = self.begin(to, true);
-        self.ask(Net::Connect { conn, to });
+        let tls = None;
+        self.ask(Net::Connect { conn, to, tls });
     }
 
     fn begin(&mut self, addr: SocketAddr, dialled: bool) -> ConnId {

@@ -4,6 +4,11 @@
 //! packets are delivered at multiples of [`TICK`], the timers of a host fire at whole milliseconds.
 //! They differ in the order of what happens at one instant, so a run on one is not, call by call, a
 //! run on the other; that they come to the same is tested.
+//!
+//! TLS is a way of talking here that hides nothing: a connection that asks for it is made like any
+//! other and carries what is said as it is, and whoever is at the far end is believed to be who it
+//! should be. So any machine can be an HTTPS server; who is trusted is the business of real hosts,
+//! and tested there.
 
 use std::cell::RefCell;
 use std::fmt;

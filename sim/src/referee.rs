@@ -335,7 +335,7 @@ impl<M: Machine> Refereed<M> {
     fn wanted(&mut self, output: &Output) {
         self.holdings.wanted(output);
         match output {
-            Output::Net(Net::Connect { conn, to }) => self.begin(*conn, *to, true),
+            Output::Net(Net::Connect { conn, to, .. }) => self.begin(*conn, *to, true),
             Output::Net(Net::Transmit { conn, transmission }) => self.spoke(*conn, transmission),
             Output::Net(Net::Close { conn }) => {
                 let clock = self.clock;

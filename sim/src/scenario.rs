@@ -10,6 +10,7 @@
 //! [[tracker]]                  # none written: one that behaves, with these settings
 //! interval_s = 60              # how often peers announce themselves
 //! behaviour = "ok"             # or any other [`Behaviour`](crate::tracker::Behaviour)
+//! https = false                # true: its URL is https://; the simulated TLS hides nothing
 //!
 //! [[group]]
 //! name = "leecher"             # its hosts are leecher-1, leecher-2, ...

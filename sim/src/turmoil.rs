@@ -180,7 +180,8 @@ impl Turmoil {
 
     fn carry_net(&mut self, net: Net) {
         match net {
-            Net::Connect { conn, to } => {
+            // A simulated TLS hides nothing: see the documentation of `network`.
+            Net::Connect { conn, to, .. } => {
                 let entry = Conn::default();
                 let cancel = entry.cancel.clone();
                 let connect = async move {

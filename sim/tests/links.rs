@@ -79,7 +79,11 @@ impl Machine for Bulk {
             Input::Bound { .. } => {
                 if let Some(to) = self.source {
                     let conn = ConnId(self.conns.insert(0));
-                    let connect = Net::Connect { conn, to };
+                    let connect = Net::Connect {
+                        conn,
+                        to,
+                        tls: None,
+                    };
                     self.outputs.push_back(Output::Net(connect));
                 }
             }

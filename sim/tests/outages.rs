@@ -131,7 +131,11 @@ impl Machine for Talker {
                 self.note(now, What::Bound);
                 for to in std::mem::take(&mut self.calls) {
                     let conn = ConnId(self.conns.insert(Talk::default()));
-                    let connect = Net::Connect { conn, to };
+                    let connect = Net::Connect {
+                        conn,
+                        to,
+                        tls: None,
+                    };
                     self.outputs.push_back(Output::Net(connect));
                 }
             }
@@ -261,7 +265,7 @@ const RESET: IoErrorKind = IoErrorKind::Reset;
 fn kind(reason: EndReason) -> Option<IoErrorKind> {
     match reason {
         EndReason::Failed(error) => Some(error.kind),
-        EndReason::Eof => None,
+        EndReason::Eof | EndReason::Tls(_) => None,
     }
 }
 

@@ -58,6 +58,16 @@ fn leechers_finish_without_the_seed() {
     assert!(seed.left.is_some_and(|at| at < report.ended), "{report}");
 }
 
+/// An HTTPS tracker introduces peers like any other.
+#[test]
+fn an_https_tracker_works() {
+    for backend in Backend::ALL {
+        let mut scenario = ready("flash-crowd-3.toml");
+        scenario.trackers[0].https = true;
+        assert_good(&scenario, 1, backend);
+    }
+}
+
 /// A full disk holds its own host up and nobody else, and only until there is space.
 #[test]
 fn a_full_disk_recovers() {

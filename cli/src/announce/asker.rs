@@ -76,11 +76,11 @@ impl Asker {
                 let op = OpId(self.ops.insert(()));
                 self.outputs.push_back(Output::Resolve { op, host });
             }
-            Action::Connect { to } => {
+            Action::Connect { to, tls } => {
                 let id = ConnId(self.conns.insert(()));
                 self.conn = Some(Conn { id, closing: false });
-                self.outputs
-                    .push_back(Output::Net(Net::Connect { conn: id, to }));
+                let connect = Net::Connect { conn: id, to, tls };
+                self.outputs.push_back(Output::Net(connect));
             }
             Action::Send { bytes } => self.send(&bytes),
             Action::Disconnect => self.close(),

@@ -19,7 +19,7 @@ use crate::base::io::{EndReason, IoError};
 /// What happened in the world.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A `Connect` succeeded.
+    /// A `Connect` succeeded; where it asked for TLS, the far end is who it should be.
     Connected {
         /// The connection.
         conn: ConnId,
@@ -117,6 +117,10 @@ pub enum Net {
         conn: ConnId,
         /// Where to.
         to: SocketAddr,
+        /// Protect it by TLS: the name (RFC 6066) or the literal address that the certificate must
+        /// be valid for; the name is told to the far end as well. All offsets and bytes of the
+        /// connection are then those of what is protected.
+        tls: Option<Arc<str>>,
     },
     /// Receive up to this absolute offset of the stream: monotone and idempotent. A host may
     /// deliver somewhat more (what one receive brought), never withhold what it has.

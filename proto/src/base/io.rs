@@ -7,6 +7,94 @@ pub enum EndReason {
     Eof,
     /// It failed, or was never made.
     Failed(IoError),
+    /// It could not be protected, or is not any more; nothing that comes on it can be believed.
+    Tls(TlsError),
+}
+
+/// Why a connection could not be protected (TLS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// The host has no TLS.
+    #[error("TLS is not spoken here")]
+    Unsupported,
+    /// No root certificate is known, so nobody can be believed.
+    #[error(
+        "this system has no root certificates: install ca-certificates, or name a file of them in \
+         SSL_CERT_FILE"
+    )]
+    NoRoots,
+    /// The name cannot stand in a certificate.
+    #[error("no certificate can be valid for this name")]
+    BadName,
+    /// Nobody who is trusted vouches for the certificate.
+    #[error("the certificate comes from an authority that is not trusted here")]
+    UnknownIssuer,
+    /// The certificate is somebody else's.
+    #[error("the certificate is not valid for this name")]
+    WrongName,
+    /// The certificate was valid once.
+    #[error("the certificate has expired")]
+    Expired,
+    /// The certificate will be valid one day.
+    #[error("the certificate is not valid yet (is the clock right?)")]
+    NotYetValid,
+    /// The certificate is wrong in another way.
+    #[error("the certificate cannot be used")]
+    BadCertificate,
+    /// The far end speaks no version or cipher that we do.
+    #[error("it speaks no version of TLS in common with us")]
+    NothingInCommon,
+    /// What came is not TLS.
+    #[error("it does not speak TLS")]
+    NotTls,
+    /// The far end broke the rules of TLS, or somebody between changed what it said.
+    #[error("it broke the rules of TLS")]
+    Violation,
+    /// The stream ended before the far end said that it would (RFC 8446, section 6.1).
+    #[error("the protected connection was cut off, so something may be missing")]
+    CutOff,
+    /// The far end gave up, with this alert (RFC 8446, section 6.2).
+    #[error("it ended the protected connection (TLS alert {0})")]
+    Alert(u8),
+}
+
+impl TlsError {
+    /// All but alerts, by the number they are written as.
+    const PLAIN: [TlsError; 12] = [
+        TlsError::Unsupported,
+        TlsError::NoRoots,
+        TlsError::BadName,
+        TlsError::UnknownIssuer,
+        TlsError::WrongName,
+        TlsError::Expired,
+        TlsError::NotYetValid,
+        TlsError::BadCertificate,
+        TlsError::NothingInCommon,
+        TlsError::NotTls,
+        TlsError::Violation,
+        TlsError::CutOff,
+    ];
+    /// What an alert is written as, less its number.
+    const ALERTS: u64 = 1 << 8;
+
+    /// The number it is written as where runs are digested and recorded.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            TlsError::Alert(alert) => TlsError::ALERTS | u64::from(alert),
+            plain => {
+                let at = TlsError::PLAIN.iter().position(|one| *one == plain);
+                at.expect("every other one is in the list") as u64
+            }
+        }
+    }
+
+    /// The one that is written as `number`.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        if let Some(alert) = number.checked_sub(TlsError::ALERTS) {
+            return u8::try_from(alert).ok().map(TlsError::Alert);
+        }
+        TlsError::PLAIN.get(usize::try_from(number).ok()?).copied()
+    }
 }
 
 /// The world's refusal: retry or tell, never anybody's fault.
@@ -60,4 +148,28 @@ pub enum IoErrorKind {
     /// Anything else; the number tells.
     #[error("input/output error")]
     Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every way in which protection fails has a number of its own, and comes back from it.
+    #[test]
+    fn the_numbers_of_tls_errors_come_back() {
+        let all = TlsError::PLAIN
+            .into_iter()
+            .chain([0, 40, 255].map(TlsError::Alert));
+        for error in all {
+            assert_eq!(TlsError::from_number(error.number()), Some(error));
+        }
+        let past = [
+            TlsError::PLAIN.len() as u64,
+            TlsError::ALERTS - 1,
+            2 * TlsError::ALERTS,
+        ];
+        for number in past {
+            assert_eq!(TlsError::from_number(number), None);
+        }
+    }
 }

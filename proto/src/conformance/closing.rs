@@ -310,6 +310,7 @@ fn is_eof_or(reason: EndReason, kind: IoErrorKind) -> bool {
     match reason {
         EndReason::Eof => true,
         EndReason::Failed(error) => error.kind == kind,
+        EndReason::Tls(_) => false,
     }
 }
 

@@ -6,6 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -89,9 +90,9 @@ impl Ledger {
     }
 
     /// Opens a connection.
-    pub(super) fn connect(&mut self, to: SocketAddr) -> ConnId {
+    pub(super) fn connect(&mut self, to: SocketAddr, tls: Option<Arc<str>>) -> ConnId {
         let conn = ConnId(self.conns.insert(Conn::default()));
-        self.ask(Output::Net(Net::Connect { conn, to }));
+        self.ask(Output::Net(Net::Connect { conn, to, tls }));
         conn
     }
 

@@ -130,7 +130,7 @@ impl Stage {
 
     /// Starts to connect.
     pub(super) fn dial(&self, to: SocketAddr) -> ConnId {
-        self.ledger.borrow_mut().connect(to)
+        self.ledger.borrow_mut().connect(to, None)
     }
 
     /// Waits until a connection is made.

@@ -222,6 +222,10 @@ impl Trace {
                         self.tag(1);
                         self.error(*error);
                     }
+                    EndReason::Tls(error) => {
+                        self.tag(2);
+                        self.number(error.number());
+                    }
                 }
             }
             Input::Closed { conn } => self.conn(6, *conn),
@@ -330,9 +334,12 @@ impl Trace {
 
     fn net(&mut self, net: &Net) {
         match net {
-            Net::Connect { conn, to } => {
-                self.conn(50, *conn);
+            Net::Connect { conn, to, tls } => {
+                self.conn(if tls.is_none() { 50 } else { 54 }, *conn);
                 self.addr(*to);
+                if let Some(name) = tls {
+                    self.bytes(name.as_bytes());
+                }
             }
             Net::Recv { conn, until } => {
                 self.conn(51, *conn);
@@ -523,6 +530,22 @@ mod tests {
         assert_eq!(read(1, true), read(1, true));
         assert_ne!(read(1, true), read(2, true));
         assert_ne!(read(1, true), read(1, false));
+    }
+
+    /// Whether a connection is to be protected counts, and for which name.
+    #[test]
+    fn protection_counts() {
+        let connect = |tls: Option<&str>| {
+            fingerprint(&Output::Net(Net::Connect {
+                conn: conn(),
+                to: SocketAddr::from(([127, 0, 0, 1], 443)),
+                tls: tls.map(Into::into),
+            }))
+        };
+        let marks = [None, Some(""), Some("a"), Some("b")].map(connect);
+        for (at, mark) in marks.iter().enumerate() {
+            assert!(!marks[..at].contains(mark), "{at}");
+        }
     }
 
     /// However many calls gather before they are hashed, the digest is that of all, in their order

@@ -5,7 +5,6 @@ use core::net::{IpAddr, SocketAddr};
 use alloc::string::ToString;
 
 use super::Torrent;
-use super::links::Owner;
 use super::shared::{Op, Shared, Timer};
 use crate::api::{Event, Output, Phase};
 use crate::base::id::ConnId;
@@ -77,9 +76,9 @@ impl Torrent {
                 let op = shared.begin(self.id, Op::Resolve);
                 shared.push(Output::Resolve { op, host });
             }
-            Action::Connect { to } => {
-                tracing::debug!(%to, "ask a tracker");
-                self.tracker_conn = Some(shared.connect(to, Owner::Tracker(self.id), self.id));
+            Action::Connect { to, tls } => {
+                tracing::debug!(%to, ?tls, "ask a tracker");
+                self.tracker_conn = Some(shared.dial_tracker(to, tls, self.id));
             }
             Action::Send { bytes } => {
                 if let Some(conn) = self.tracker_conn {

@@ -6,6 +6,7 @@
 //! past [`OUTBOX_MAX`] a peer is left.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU64;
@@ -79,13 +80,36 @@ pub(crate) struct Conn {
 
 /// Making and ending connections.
 impl Shared {
-    /// Dials `addr`.
-    pub(crate) fn connect(&mut self, addr: SocketAddr, owner: Owner, torrent: TorrentId) -> ConnId {
-        if matches!(owner, Owner::Opening(..)) {
-            self.half_open += 1;
-        }
-        let conn = self.insert(addr, false, owner, Some(torrent));
-        self.push(Output::Net(Net::Connect { conn, to: addr }));
+    /// Dials a peer of `torrent` at `to`.
+    pub(crate) fn dial_peer(
+        &mut self,
+        to: SocketAddr,
+        opening: Box<Opening>,
+        torrent: TorrentId,
+    ) -> ConnId {
+        self.half_open += 1;
+        self.connect(to, None, Owner::Opening(opening), torrent)
+    }
+
+    /// Dials a tracker of `torrent` at `to`, protected where there is a name to be proven.
+    pub(crate) fn dial_tracker(
+        &mut self,
+        to: SocketAddr,
+        tls: Option<Arc<str>>,
+        torrent: TorrentId,
+    ) -> ConnId {
+        self.connect(to, tls, Owner::Tracker(torrent), torrent)
+    }
+
+    fn connect(
+        &mut self,
+        to: SocketAddr,
+        tls: Option<Arc<str>>,
+        owner: Owner,
+        torrent: TorrentId,
+    ) -> ConnId {
+        let conn = self.insert(to, false, owner, Some(torrent));
+        self.push(Output::Net(Net::Connect { conn, to, tls }));
         conn
     }
 

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::links::{OPENING_LIMIT, Owner};
+use super::links::OPENING_LIMIT;
 use super::shared::{Shared, Timer};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Event, Phase};
@@ -448,7 +448,7 @@ impl Torrent {
         tracing::debug!(%addr, "dial");
         self.dialling += 1;
         let opening = Box::new(Opening::dialled(self.info_hash));
-        let conn = shared.connect(addr, Owner::Opening(opening), self.id);
+        let conn = shared.dial_peer(addr, opening, self.id);
         shared.timers.set(now + OPENING_LIMIT, Timer::Conn(conn));
         true
     }

@@ -1,10 +1,11 @@
 //! Why an announce brought nothing.
 
+use alloc::sync::Arc;
 use core::net::IpAddr;
 
 use super::announce::{BadReply, Failure};
 use super::url::BadUrl;
-use crate::base::io::{IoError, IoErrorKind};
+use crate::base::io::{IoError, IoErrorKind, TlsError};
 use crate::wire::http::BadHttp;
 
 /// Why an announce brought nothing.
@@ -25,6 +26,12 @@ pub enum AnnounceError {
     /// The connection failed.
     #[error("{0}")]
     Connection(IoErrorKind),
+    /// The certificate is for others than this one.
+    #[error("the certificate is not valid for {0}")]
+    WrongName(Arc<str>),
+    /// The connection could not be protected for another reason.
+    #[error("{0}")]
+    Tls(TlsError),
     /// No whole answer in time.
     #[error("no answer in time")]
     TimedOut,
@@ -37,6 +44,9 @@ pub enum AnnounceError {
     /// A redirect after the last that is followed.
     #[error("too many redirects")]
     Redirects,
+    /// A redirect that would give up protection.
+    #[error("a redirect from https to http, which would show everybody what is asked")]
+    Downgrade,
     /// The body is not the answer of a tracker.
     #[error("{0}")]
     Reply(#[from] BadReply),

@@ -1,5 +1,5 @@
-//! One question to one HTTP tracker: look up its name, dial its addresses in turn, ask, read,
-//! follow redirects.
+//! One question to one HTTP or HTTPS tracker: look up its name, dial its addresses in turn, ask,
+//! read, follow redirects, but none that gives up protection.
 //!
 //! Invariant: at most one connection is open, and none once the exchange is [over]. A connection is
 //! over only when the host says so.
@@ -7,13 +7,14 @@
 //! [over]: Exchange::is_over
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::{IpAddr, SocketAddr};
 
 use super::error::AnnounceError;
 use super::url::{Host, Url};
-use crate::base::io::{EndReason, IoError, IoErrorKind};
+use crate::base::io::{EndReason, IoError, IoErrorKind, TlsError};
 use crate::base::time::{Duration, Instant};
 use crate::wire::http::{BadHttp, Response, ResponseReader};
 
@@ -33,7 +34,11 @@ pub(crate) const BODY_MAX: usize = 1 << 20;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Want {
     Resolve(String),
-    Connect(SocketAddr),
+    Connect {
+        to: SocketAddr,
+        /// For whom a certificate must be valid, where the connection is protected.
+        tls: Option<Arc<str>>,
+    },
     /// The request is to be sent to [`Exchange::url`].
     Send,
     Disconnect,
@@ -117,7 +122,10 @@ impl Exchange {
     pub(super) fn poll(&mut self, lookup_owed: bool) -> Option<Want> {
         let (step, want) = match mem::replace(&mut self.step, Step::Over) {
             Step::Ask(name) if !lookup_owed => (Step::Lookup, Some(Want::Resolve(name))),
-            Step::Dial(to) => (Step::Dialling, Some(Want::Connect(to))),
+            Step::Dial(to) => {
+                let tls = self.url.tls_name();
+                (Step::Dialling, Some(Want::Connect { to, tls }))
+            }
             Step::Request => {
                 let reader = ResponseReader::new(BODY_MAX);
                 (Step::Reading(reader), Some(Want::Send))
@@ -189,6 +197,7 @@ impl Exchange {
                 self.after_failure(match reason {
                     EndReason::Eof => BadHttp::CutOff.into(),
                     EndReason::Failed(error) => AnnounceError::Connection(error.kind),
+                    EndReason::Tls(error) => self.of_tls(error),
                 })
             }
             (Step::Close(next) | Step::Closing(next), _) => next,
@@ -292,12 +301,20 @@ impl Exchange {
             self.outcome = Some(Err(AnnounceError::Redirects));
             return Next::Nothing;
         }
-        match self.url.join(location) {
-            Ok(url) => Next::Redirect(url),
-            Err(error) => {
-                self.outcome = Some(Err(error.into()));
-                Next::Nothing
-            }
+        let error = match self.url.join(location) {
+            Ok(url) if self.url.is_protected() && !url.is_protected() => AnnounceError::Downgrade,
+            Ok(url) => return Next::Redirect(url),
+            Err(error) => error.into(),
+        };
+        self.outcome = Some(Err(error));
+        Next::Nothing
+    }
+
+    /// What it means that the connection is not protected.
+    fn of_tls(&self, error: TlsError) -> AnnounceError {
+        match (error, self.url.tls_name()) {
+            (TlsError::WrongName, Some(name)) => AnnounceError::WrongName(name),
+            (error, _) => AnnounceError::Tls(error),
         }
     }
 

@@ -13,6 +13,7 @@ mod tracker;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -71,6 +72,8 @@ pub enum Action {
     Connect {
         /// Where to.
         to: SocketAddr,
+        /// For whom the far end's certificate must be valid; `None` for no protection.
+        tls: Option<Arc<str>>,
     },
     /// Send this on it.
     Send {
@@ -396,7 +399,7 @@ impl Announcer {
                 self.lookup_owed = true;
                 Action::Resolve { host }
             }
-            Want::Connect(to) => Action::Connect { to },
+            Want::Connect { to, tls } => Action::Connect { to, tls },
             Want::Send => Action::Send {
                 bytes: self.request(progress),
             },

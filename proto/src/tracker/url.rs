@@ -1,7 +1,8 @@
 //! URLs of trackers, split strictly (RFC 3986): what is not plain is refused, so that nothing in a
 //! URL can end a line of a request or name another host than it shows.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
 
@@ -12,10 +13,12 @@ pub const URL_MAX: usize = 2_048;
 const NAME_MAX: usize = 253;
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
-/// An `http` URL that was found right.
+/// An `http` or `https` URL that was found right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    protected: bool,
     host: Host,
     port: u16,
     authority: String,
@@ -43,7 +46,7 @@ pub enum BadUrl {
     /// A kind of tracker that is known but not spoken to yet.
     #[error("{scheme} trackers are not supported yet")]
     NotYet {
-        /// `https` or `udp`.
+        /// `udp`.
         scheme: &'static str,
     },
     /// Anything else before `://`.
@@ -67,7 +70,7 @@ impl Url {
     /// Reads a URL; blanks around it are ignored, and so is a fragment.
     ///
     /// # Errors
-    /// If it is not an `http` URL of the strict kind.
+    /// If it is not an `http` or `https` URL of the strict kind.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
         let text = text.trim_ascii();
         if text.len() > URL_MAX {
@@ -77,15 +80,17 @@ impl Url {
             return Err(BadUrl::Byte);
         }
         let (scheme, rest) = text.split_once("://").ok_or(BadUrl::NoScheme)?;
-        is_http(scheme)?;
+        let protected = is_https(scheme)?;
         let rest = rest.split('#').next().unwrap_or(rest);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (host, port) = split_authority(authority)?;
+        let default = if protected { HTTPS_PORT } else { HTTP_PORT };
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Url {
+            protected,
             host,
-            port,
+            port: port.unwrap_or(default),
             authority: authority.into(),
             target: [slash, target].concat(),
         })
@@ -103,12 +108,16 @@ impl Url {
             .split(['/', '?', '#'])
             .next()
             .is_some_and(|start| start.contains(':'));
+        let (scheme, start) = match self.protected {
+            true => ("https", "https://"),
+            false => ("http", "http://"),
+        };
         let whole: [&str; 4] = match location {
             _ if has_scheme => [location, "", "", ""],
-            _ if location.starts_with("//") => ["http:", location, "", ""],
-            _ if location.starts_with('/') => ["http://", &self.authority, "", location],
-            _ if location.starts_with('?') => ["http://", &self.authority, path, location],
-            _ => ["http://", &self.authority, folder, location],
+            _ if location.starts_with("//") => [scheme, ":", location, ""],
+            _ if location.starts_with('/') => [start, &self.authority, "", location],
+            _ if location.starts_with('?') => [start, &self.authority, path, location],
+            _ => [start, &self.authority, folder, location],
         };
         Url::parse(&whole.concat())
     }
@@ -117,6 +126,21 @@ impl Url {
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Whether what is said there is protected by TLS (`https`).
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    /// What a certificate must be valid for, where one is asked for: the host, without brackets.
+    #[must_use]
+    pub fn tls_name(&self) -> Option<Arc<str>> {
+        self.protected.then(|| match &self.host {
+            Host::Name(name) => name.as_str().into(),
+            Host::Address(address) => address.to_string().into(),
+        })
     }
 
     /// The port; never 0.
@@ -138,29 +162,32 @@ impl Url {
     }
 }
 
-fn is_http(scheme: &str) -> Result<(), BadUrl> {
+/// Whether the scheme is `https`; it may be `http` as well, and nothing else.
+fn is_https(scheme: &str) -> Result<bool, BadUrl> {
     let is = |known: &str| scheme.eq_ignore_ascii_case(known);
-    match ["https", "udp"].into_iter().find(|known| is(known)) {
-        _ if is("http") => Ok(()),
-        Some(scheme) => Err(BadUrl::NotYet { scheme }),
-        None => Err(BadUrl::UnknownScheme),
+    match scheme {
+        _ if is("http") => Ok(false),
+        _ if is("https") => Ok(true),
+        _ if is("udp") => Err(BadUrl::NotYet { scheme: "udp" }),
+        _ => Err(BadUrl::UnknownScheme),
     }
 }
 
-fn split_authority(authority: &str) -> Result<(Host, u16), BadUrl> {
+/// The host, and the port where there is one.
+fn split_authority(authority: &str) -> Result<(Host, Option<u16>), BadUrl> {
     if authority.contains('@') {
         return Err(BadUrl::UserName);
     }
     let (host, port) = split_port(authority);
     let host = parse_host(&authority[host])?;
     let port = match port {
-        None | Some("") => HTTP_PORT,
+        None | Some("") => None,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().map_err(|_| BadUrl::Port)?
+            Some(digits.parse().map_err(|_| BadUrl::Port)?)
         }
         Some(_) => return Err(BadUrl::Port),
     };
-    if port == 0 {
+    if port == Some(0) {
         return Err(BadUrl::Port);
     }
     Ok((host, port))
@@ -193,7 +220,6 @@ fn parse_host(host: &str) -> Result<Host, BadUrl> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
 
     /// Host, port, authority and target of a URL.
     fn split(text: &str) -> (String, u16, String, String) {
@@ -228,6 +254,8 @@ mod tests {
             split("http://a_b-c:?x"),
             parts("a_b-c", 80, "a_b-c:", "/?x")
         );
+        assert_eq!(split("https://[::1]/x"), parts("::1", 443, "[::1]", "/x"));
+        assert_eq!(split("HTTPS://a:80"), parts("a", 80, "a:80", "/"));
         assert!(matches!(
             Url::parse("http://[::1]/").unwrap().host(),
             Host::Address(_)
@@ -237,9 +265,8 @@ mod tests {
     #[test]
     fn wrong_urls_say_what_is_wrong() {
         let refused = |text: &str| Url::parse(text).unwrap_err();
-        let later = |scheme| BadUrl::NotYet { scheme };
-        assert_eq!(refused("https://a/announce"), later("https"));
-        assert_eq!(refused("UDP://a:1/announce"), later("udp"));
+        let later = BadUrl::NotYet { scheme: "udp" };
+        assert_eq!(refused("UDP://a:1/announce"), later);
         assert_eq!(refused("wss://a/"), BadUrl::UnknownScheme);
         assert_eq!(refused("a/announce"), BadUrl::NoScheme);
         assert_eq!(refused(""), BadUrl::NoScheme);
@@ -278,7 +305,24 @@ mod tests {
         assert_eq!(join("c?d"), to("a:81", "/x/c?d"));
         assert_eq!(join("?d"), to("a:81", "/x/announce?d"));
         assert_eq!(join("c?d=b://e"), to("a:81", "/x/c?d=b://e"));
-        assert_eq!(join("https://b/"), Err(BadUrl::NotYet { scheme: "https" }));
+        assert_eq!(join("https://b/"), to("b", "/"));
+        assert_eq!(join("udp://b/"), Err(BadUrl::NotYet { scheme: "udp" }));
         assert_eq!(join("javascript:x"), Err(BadUrl::NoScheme));
+    }
+
+    /// A certificate must be valid for the host alone, and a redirect that names no scheme keeps it.
+    #[test]
+    fn protection_lasts_unless_a_scheme_is_named() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let name = |url: &Url| url.tls_name().map(|name| name.to_string());
+        assert_eq!(name(&url("http://a/")), None);
+        assert_eq!(name(&url("https://a.b:1/")), Some("a.b".into()));
+        assert_eq!(name(&url("https://[::1]:1/")), Some("::1".into()));
+        assert_eq!(name(&url("https://127.0.0.1/")), Some("127.0.0.1".into()));
+        let from = url("https://a/x/announce");
+        for location in ["//b/c", "/c", "c", "?d"] {
+            assert!(from.join(location).unwrap().is_protected(), "{location}");
+        }
+        assert!(!from.join("http://a/").unwrap().is_protected());
     }
 }

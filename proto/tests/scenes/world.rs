@@ -568,7 +568,7 @@ impl World {
 
     fn carry_net(&mut self, index: usize, net: Net) {
         match net {
-            Net::Connect { conn, to } => self.connect(index, conn, to),
+            Net::Connect { conn, to, .. } => self.connect(index, conn, to),
             Net::Recv { conn, until } => {
                 let end = self.hosts[index].ends.get_mut(&conn).expect("a connection");
                 assert!(until >= end.until, "credit is monotone");

@@ -121,10 +121,10 @@ impl Adversary {
                     let op = OpId(Id::from_parts(self.herald.lookups, 0));
                     self.outputs.push_back(Output::Resolve { op, host });
                 }
-                Action::Connect { to } => {
+                Action::Connect { to, tls } => {
                     let conn = ConnId(self.conns.insert(Conn::Tracker));
                     self.herald.conn = Some(conn);
-                    self.ask(Net::Connect { conn, to });
+                    self.ask(Net::Connect { conn, to, tls });
                 }
                 Action::Send { bytes } => {
                     if let Some(conn) = self.herald.conn {

@@ -112,7 +112,8 @@ impl<'a> Hands<'a> {
 
     fn carry_net(&mut self, net: Net) {
         match net {
-            Net::Connect { conn, to } => self.world.call(self.host, conn, to),
+            // A simulated TLS hides nothing: see the documentation of `network`.
+            Net::Connect { conn, to, .. } => self.world.call(self.host, conn, to),
             Net::Recv { conn, until } => {
                 if let Some(socket) = self.world.named(self.host, conn)
                     && let Some(entry) = self.world.socket(socket)

@@ -102,6 +102,7 @@ impl Scene {
         scene.output(Output::Net(Net::Connect {
             conn: CONN,
             to: far(),
+            tls: None,
         }));
         scene.input(Input::Connected { conn: CONN });
         scene

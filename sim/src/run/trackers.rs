@@ -16,9 +16,6 @@ use crate::scenario::{Scenario, TrackerPlan};
 use crate::trace::{Trace, Traced};
 use crate::tracker::{Behaviour, Tracker};
 
-/// Where trackers listen.
-const TRACKER_PORT: u16 = 80;
-
 /// All trackers of a run, in the order of the scenario.
 pub(super) struct Trackers(Vec<Site>);
 
@@ -42,8 +39,11 @@ fn name_of(number: u8) -> String {
 /// Their announce URLs.
 pub(super) fn urls(scenario: &Scenario) -> Vec<String> {
     let numbers = (1..).zip(&scenario.trackers);
-    let url = |number| format!("http://{}:{TRACKER_PORT}/announce", name_of(number));
-    numbers.map(|(number, _)| url(number)).collect()
+    let url = |(number, plan)| {
+        let (scheme, port) = way(plan);
+        format!("{scheme}://{}:{port}/announce", name_of(number))
+    };
+    numbers.map(url).collect()
 }
 
 /// Their names.
@@ -53,6 +53,14 @@ pub(super) fn names(scenario: &Scenario) -> Names {
         names.add(&name_of(number), tracker_addr(number));
     }
     names
+}
+
+/// The scheme of a tracker's URL, and where it listens.
+fn way(plan: &TrackerPlan) -> (&'static str, u16) {
+    match plan.https {
+        false => ("http", 80),
+        true => ("https", 443),
+    }
 }
 
 impl Trackers {
@@ -152,7 +160,7 @@ impl Site {
     fn host(&self) -> Host {
         Host {
             addr: self.addr,
-            port: TRACKER_PORT,
+            port: way(&self.plan).1,
             up: None,
             down: None,
             files: Files::default(),

@@ -35,6 +35,7 @@ const RICH: &str = r#"
     interval_s = 30
     behaviour = { lies = "nobody" }
     [[tracker]]
+    https = true
     [end]
     within_s = 600
     complete = ["late"]

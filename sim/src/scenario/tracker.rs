@@ -20,6 +20,9 @@ pub struct TrackerPlan {
         skip_serializing_if = "TrackerPlan::is_good"
     )]
     pub behaviour: Behaviour,
+    /// Whether its URL is one of HTTPS; see [`network`](crate::network) for what that comes to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub https: bool,
 }
 
 impl TrackerPlan {
@@ -46,6 +49,7 @@ impl Default for TrackerPlan {
         TrackerPlan {
             interval_s: TrackerPlan::default_interval_s(),
             behaviour: TrackerPlan::good(),
+            https: false,
         }
     }
 }

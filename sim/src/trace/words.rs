@@ -39,6 +39,7 @@ impl fmt::Display for Words<'_, Input<'_>> {
             Input::Ended { conn: id, reason } => match reason {
                 EndReason::Eof => write!(f, "ended {}", conn(*id)),
                 EndReason::Failed(error) => write!(f, "failed {}: {}", conn(*id), error.kind),
+                EndReason::Tls(error) => write!(f, "failed {}: {error}", conn(*id)),
             },
             Input::Closed { conn: id } => write!(f, "closed {}", conn(*id)),
             Input::Disk(done) => Words(done).fmt(f),
@@ -85,8 +86,12 @@ impl fmt::Display for Words<'_, DiskDone> {
 impl fmt::Display for Words<'_, Output> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Output::Net(Net::Connect { conn: id, to }) => {
-                write!(f, "connect {} to {to}", conn(*id))
+            Output::Net(Net::Connect { conn: id, to, tls }) => {
+                write!(f, "connect {} to {to}", conn(*id))?;
+                match tls {
+                    Some(name) => write!(f, " with TLS as {name}"),
+                    None => Ok(()),
+                }
             }
             Output::Net(Net::Recv { conn: id, until }) => {
                 write!(f, "receive {} until {until}", conn(*id))

@@ -82,9 +82,12 @@ impl Blind {
     /// hidden addresses only, and no folder.
     pub(super) fn mark(&self, output: &Output) -> [u8; 8] {
         match output {
-            Output::Net(Net::Connect { conn, to }) => {
-                let to = SocketAddr::new(self.known(to.ip()), to.port());
-                fingerprint(&Output::Net(Net::Connect { conn: *conn, to }))
+            Output::Net(Net::Connect { conn, to, tls }) => {
+                fingerprint(&Output::Net(Net::Connect {
+                    conn: *conn,
+                    to: SocketAddr::new(self.known(to.ip()), to.port()),
+                    tls: tls.clone(),
+                }))
             }
             Output::Net(Net::Transmit { conn, transmission }) if self.on => {
                 let mut head: Vec<u8> = transmission.head.clone();

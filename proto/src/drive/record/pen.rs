@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::BadRecord;
-use crate::api::{DiskError, EndReason, IoError, IoErrorKind};
+use crate::api::{DiskError, EndReason, IoError, IoErrorKind, TlsError};
 use crate::base::id::{ConnId, Id, OpId};
 use crate::meta::layout::FileIndex;
 
@@ -90,6 +90,10 @@ impl Pen {
             EndReason::Failed(error) => {
                 self.tag(1);
                 self.io_error(error);
+            }
+            EndReason::Tls(error) => {
+                self.tag(2);
+                self.number(error.number());
             }
         }
     }
@@ -197,9 +201,14 @@ impl<'a> Eye<'a> {
     }
 
     pub(super) fn reason(&mut self) -> Result<EndReason, BadRecord> {
-        match self.flag()? {
-            false => Ok(EndReason::Eof),
-            true => self.io_error().map(EndReason::Failed),
+        match self.tag()? {
+            0 => Ok(EndReason::Eof),
+            1 => self.io_error().map(EndReason::Failed),
+            2 => {
+                let error = TlsError::from_number(self.number()?);
+                error.map(EndReason::Tls).ok_or(BadRecord::Value)
+            }
+            _ => Err(BadRecord::Value),
         }
     }
 
@@ -240,14 +249,21 @@ mod tests {
         pen.maybe(Some(300));
         pen.addr(addr);
         pen.reason(EndReason::Failed(error));
+        pen.reason(EndReason::Tls(TlsError::Alert(40)));
         pen.disk_result(Err(disk_error));
         let read = |mut eye: Eye<'_>| -> Result<_, BadRecord> {
             let numbers = (eye.number()?, eye.maybe()?, eye.maybe()?);
-            let rest = (eye.addr()?, eye.reason()?, eye.disk_result()?);
+            let addr = eye.addr()?;
+            let reasons = [eye.reason()?, eye.reason()?];
+            let rest = (addr, reasons, eye.disk_result()?);
             Ok((numbers, rest, eye.is_done()))
         };
         let numbers = (u64::MAX, None, Some(300));
-        let rest = (addr, EndReason::Failed(error), Err(disk_error));
+        let reasons = [
+            EndReason::Failed(error),
+            EndReason::Tls(TlsError::Alert(40)),
+        ];
+        let rest = (addr, reasons, Err(disk_error));
         assert_eq!(read(Eye(&pen.0)), Ok((numbers, rest, true)));
         for len in 0..pen.0.len() {
             assert_eq!(read(Eye(&pen.0[..len])), Err(BadRecord::CutOff));

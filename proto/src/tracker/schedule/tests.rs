@@ -1,7 +1,7 @@
 //! Scenes with scripted trackers in virtual time.
 
 use super::*;
-use crate::base::io::IoErrorKind;
+use crate::base::io::{IoErrorKind, TlsError};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
@@ -27,6 +27,8 @@ enum Tracks {
     Refuses,
     /// Listens and says nothing.
     IsSilent,
+    /// Cannot prove who it is.
+    IsUntrusted(TlsError),
 }
 
 /// An announce that arrived.
@@ -45,6 +47,8 @@ struct World {
     names: BTreeMap<&'static str, Vec<IpAddr>>,
     open: Option<SocketAddr>,
     dialled: Vec<SocketAddr>,
+    /// What each certificate had to be valid for.
+    protected: Vec<Option<String>>,
     asked: Vec<Asked>,
     reports: Vec<(String, Result<Reply, AnnounceError>)>,
 }
@@ -79,6 +83,7 @@ impl World {
             names: BTreeMap::new(),
             open: None,
             dialled: Vec::new(),
+            protected: Vec::new(),
             asked: Vec::new(),
             reports: Vec::new(),
         }
@@ -134,11 +139,13 @@ impl World {
                     };
                     self.announcer.resolved(now, found.as_deref().ok_or(none));
                 }
-                Action::Connect { to } => {
+                Action::Connect { to, tls } => {
                     assert_eq!(self.open.replace(to), None, "one connection at a time");
                     self.dialled.push(to);
+                    self.protected.push(tls.as_deref().map(String::from));
                     match self.trackers.get(&to) {
                         None | Some(Tracks::Refuses) => self.end(EndReason::Failed(FAILED)),
+                        Some(Tracks::IsUntrusted(error)) => self.end(EndReason::Tls(*error)),
                         Some(_) => self.announcer.connected(now),
                     }
                 }
@@ -167,7 +174,7 @@ impl World {
                 self.announcer.received(self.now, response.as_bytes());
                 self.end(EndReason::Eof);
             }
-            Tracks::IsSilent | Tracks::Refuses => {}
+            Tracks::IsSilent | Tracks::Refuses | Tracks::IsUntrusted(_) => {}
         }
     }
 
@@ -588,9 +595,92 @@ fn redirects_are_followed_within_reason() {
     assert_eq!(world.last_error(), AnnounceError::Redirects);
 
     let mut world = World::new(&[&["http://127.0.0.1:1/announce"]]);
-    world.tracks(1, redirect("https://127.0.0.1/")).start();
+    world.tracks(1, redirect("udp://127.0.0.1/")).start();
     let error = world.last_error().to_string();
-    assert_eq!(error, "https trackers are not supported yet");
+    assert_eq!(error, "udp trackers are not supported yet");
+}
+
+/// An HTTPS tracker is dialled with the name that its certificate must be valid for, at the port of
+/// HTTPS, and the request names the same.
+#[test]
+fn an_https_tracker_must_prove_its_name() {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    for (url, to, name) in [
+        ("https://tracker.test/announce", at(443), "tracker.test"),
+        ("https://tracker.test:7/announce", at(7), "tracker.test"),
+        ("https://127.0.0.1:7/announce", at(7), "127.0.0.1"),
+    ] {
+        let mut world = World::new(&[&[url]]);
+        world.names.insert("tracker.test", vec![to.ip()]);
+        world.tracks(to.port(), EMPTY).start();
+        assert_eq!(
+            (&world.dialled[..], &world.protected[..]),
+            (&[to][..], &[Some(name.into())][..])
+        );
+        assert!(world.reports[0].1.is_ok(), "{url}");
+    }
+}
+
+/// Why a tracker is not trusted reaches people, with the name where that is the point; its other
+/// addresses are tried first.
+#[test]
+fn who_is_not_trusted_is_told() {
+    let addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+    for (error, words) in [
+        (
+            TlsError::WrongName,
+            "the certificate is not valid for tracker.test",
+        ),
+        (TlsError::Expired, "the certificate has expired"),
+        (
+            TlsError::Alert(40),
+            "it ended the protected connection (TLS alert 40)",
+        ),
+    ] {
+        let mut world = World::new(&[&["https://tracker.test/"]]);
+        world.names.insert("tracker.test", addresses.clone());
+        for address in &addresses {
+            let at = SocketAddr::new(*address, 443);
+            world.trackers.insert(at, Tracks::IsUntrusted(error));
+        }
+        world.start();
+        assert_eq!(world.dialled.len(), 2);
+        assert_eq!(world.reports.len(), 1);
+        assert_eq!(world.last_error().to_string(), words);
+    }
+}
+
+/// A protected answer that is cut off is no answer, even where its end is told by the end of the
+/// stream alone.
+#[test]
+fn a_protected_answer_that_is_cut_off_is_none() {
+    let mut world = World::new(&[&["https://127.0.0.1:1/"]]);
+    world.tracks(1, Tracks::IsSilent).start();
+    let answer = b"HTTP/1.0 200 OK\r\n\r\nd8:intervali1800e5:peers0:e";
+    world.announcer.received(world.now, answer);
+    world.end(EndReason::Tls(TlsError::CutOff));
+    world.react();
+    assert_eq!(world.last_error(), AnnounceError::Tls(TlsError::CutOff));
+}
+
+/// A redirect may add protection and never takes it away, whatever it leads to.
+#[test]
+fn redirects_keep_protection() {
+    let redirect = |to: &str| Tracks::Raw(format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n\r\n"));
+    let mut world = World::new(&[&["http://127.0.0.1:1/"]]);
+    world.tracks(1, redirect("https://127.0.0.1:2/"));
+    world.tracks(2, redirect("/again"));
+    world.start();
+    assert_eq!(world.last_error(), AnnounceError::Redirects);
+    let name = Some("127.0.0.1".into());
+    assert_eq!(world.protected[..2], [None, name.clone()]);
+    assert!(world.protected[1..].iter().all(|with| *with == name));
+
+    let mut world = World::new(&[&["https://127.0.0.1:1/"]]);
+    world.tracks(1, redirect("http://127.0.0.1:2/"));
+    world.tracks(2, EMPTY).start();
+    assert_eq!(world.dialled, [local(1)]);
+    assert_eq!(world.last_error(), AnnounceError::Downgrade);
 }
 
 /// A tracker outside cannot send us to something that listens on this host alone.
@@ -609,12 +699,12 @@ fn no_redirect_leads_inward() {
 /// A URL that cannot be used is told once, and the others are tried.
 #[test]
 fn an_unusable_url_is_told_once() {
-    let mut world = World::new(&[&["udp://127.0.0.1:9/"], &["https://127.0.0.1/", "x"], &[A]]);
+    let mut world = World::new(&[&["udp://127.0.0.1:9/"], &["wss://127.0.0.1/", "x"], &[A]]);
     world.tracks(1, EMPTY).start().run(seconds(3 * 1_890));
     let failures = world.reports.iter().filter(|(_, result)| result.is_err());
     let mut told: Vec<_> = failures.map(|(url, _)| &url[..]).collect();
     told.sort_unstable();
-    assert_eq!(told, ["https://127.0.0.1/", "udp://127.0.0.1:9/", "x"]);
+    assert_eq!(told, ["udp://127.0.0.1:9/", "wss://127.0.0.1/", "x"]);
     assert_eq!(world.asked.len(), 4);
 }
 
@@ -669,7 +759,13 @@ fn a_lookup_that_comes_late_is_not_mistaken() {
     world
         .announcer
         .resolved(world.now, Ok(&[Ipv4Addr::LOCALHOST.into()]));
-    assert_eq!(world.poll(), Some(Action::Connect { to: local(1) }));
+    assert_eq!(
+        world.poll(),
+        Some(Action::Connect {
+            to: local(1),
+            tls: None
+        })
+    );
 }
 
 /// A lookup without an answer is given up as well, and the next tracker does not wait for it.
@@ -772,7 +868,7 @@ proptest! {
                         prop_assert!(!owed);
                         owed = true;
                     }
-                    Some(Action::Connect { to }) => prop_assert_eq!(world.open.replace(to), None),
+                    Some(Action::Connect { to, .. }) => prop_assert_eq!(world.open.replace(to), None),
                     Some(Action::Send { bytes }) => {
                         let to = world.open.expect("a connection");
                         let text = String::from_utf8(bytes).unwrap();

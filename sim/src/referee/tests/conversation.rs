@@ -201,7 +201,11 @@ fn private_swarms_are_joined_by_the_tracker() {
         let mut scene = Scene::silent(true);
         let conn = ConnId(Id::from_parts(0, 0));
         let to = "10.0.0.1:80".parse().unwrap();
-        scene.output(Output::Net(Net::Connect { conn, to }));
+        scene.output(Output::Net(Net::Connect {
+            conn,
+            to,
+            tls: None,
+        }));
         let mut transmission = Transmission::default();
         transmission.push_head(|head| head.extend_from_slice(b"GET /announce HTTP/1.1\r\n\r\n"));
         scene.output(Output::Net(Net::Transmit { conn, transmission }));
