@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use content::Content;
 pub(crate) use process::Process;
-pub(crate) use program::{Program, python};
+pub(crate) use program::{Program, has_ipv6, python};
 pub(crate) use world::{Torrent, World, wait_until_listening};
 
 /// How long a transfer may take before a scene gives up. Generous: a busy machine is no fault.

@@ -15,7 +15,8 @@ import libtorrent as lt
 
 
 def open_session(listen):
-    address = listen.rsplit(":", 1)[0]
+    # In brackets it would be the name of a device.
+    address = listen.rsplit(":", 1)[0].strip("[]")
     return lt.session(
         {
             "listen_interfaces": listen,
@@ -48,7 +49,7 @@ def add_torrent(session, path, data, peers):
     handle = session.add_torrent(params)
     for peer in peers:
         host, port = peer.rsplit(":", 1)
-        handle.connect_peer((host, int(port)))
+        handle.connect_peer((host.strip("[]"), int(port)))
     return handle
 
 

@@ -29,12 +29,23 @@ impl Libtorrent {
         folder: &Path,
         peers: &[SocketAddr],
     ) -> Libtorrent {
-        Self::start_sessions(world, torrent, folder, peers, 1)
+        Self::start_sessions(world, torrent, folder, peers, vec![World::address()])
+    }
+
+    /// Serves and fetches `torrent` in `folder`, listening at `address`.
+    pub(crate) fn start_at(
+        world: &World,
+        torrent: &Torrent,
+        folder: &Path,
+        address: SocketAddr,
+    ) -> Libtorrent {
+        Self::start_sessions(world, torrent, folder, &[], vec![address])
     }
 
     /// So many sessions over the same folder, all seeds. Waits until they have hashed it.
     pub(crate) fn start_seeds(world: &World, torrent: &Torrent, count: usize) -> Libtorrent {
-        let mut seeds = Self::start_sessions(world, torrent, torrent.seed_folder(), &[], count);
+        let addresses = (0..count).map(|_| World::address()).collect();
+        let mut seeds = Self::start_sessions(world, torrent, torrent.seed_folder(), &[], addresses);
         for address in seeds.addresses.clone() {
             seeds
                 .process
@@ -48,9 +59,8 @@ impl Libtorrent {
         torrent: &Torrent,
         folder: &Path,
         peers: &[SocketAddr],
-        count: usize,
+        addresses: Vec<SocketAddr>,
     ) -> Libtorrent {
-        let addresses: Vec<_> = (0..count).map(|_| World::address()).collect();
         let mut command = python();
         command
             .arg(SCRIPT)

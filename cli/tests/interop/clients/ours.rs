@@ -47,11 +47,14 @@ impl Peer {
         Peer::listening(command)
     }
 
-    fn listening(mut command: Command) -> Peer {
+    fn listening(command: Command) -> Peer {
         let address = World::address();
-        command.args(["--bind", &address.ip().to_string()]);
-        command.args(["--port", &address.port().to_string()]);
         Peer { command, address }
+    }
+
+    /// Has it listen there instead of at an address of its own.
+    pub(crate) fn at(self, address: SocketAddr) -> Peer {
+        Peer { address, ..self }
     }
 
     /// Tells it of a peer.
@@ -77,7 +80,9 @@ impl Peer {
     }
 
     pub(crate) fn start(self, world: &World) -> Process {
-        world.start("ripcurrent", self.command)
+        let mut command = self.command;
+        listen(&mut command, self.address);
+        world.start("ripcurrent", command)
     }
 
     /// Starts it and waits until peers can reach it.
@@ -91,10 +96,14 @@ impl Peer {
 
 /// Starts our tracker; its announce URL.
 pub(crate) fn tracker(world: &World) -> (Process, String) {
-    let address = World::address();
+    tracker_at(world, World::address())
+}
+
+/// The same, at that address.
+pub(crate) fn tracker_at(world: &World, address: SocketAddr) -> (Process, String) {
     let mut command = ripcurrent();
-    command.args(["tracker", "--bind", &address.ip().to_string()]);
-    command.args(["--port", &address.port().to_string()]);
+    command.arg("tracker");
+    listen(&mut command, address);
     let mut process = world.start("tracker", command);
     wait_until_listening(&mut process, address);
     (process, format!("http://{address}/announce"))
@@ -115,6 +124,23 @@ pub(crate) fn inspect(torrent: &Path) -> serde_json::Value {
     let mut command = ripcurrent();
     command.arg("inspect").arg("--json").arg(torrent);
     serde_json::from_slice(&run(command).stdout).expect("inspect prints JSON")
+}
+
+/// The most memory that a talkative process said at its start that it would take, in bytes.
+#[track_caller]
+pub(crate) fn budget(process: &Process) -> u64 {
+    let said = process.said();
+    let mib = said.lines().find_map(|line| {
+        let (_, sum) = line.strip_prefix("memory: ")?.rsplit_once(" = ")?;
+        sum.strip_suffix(" MiB at most")?.parse::<f64>().ok()
+    });
+    let mib = mib.unwrap_or_else(|| panic!("no budget was printed:\n{said}"));
+    (mib * f64::from(1 << 20)) as u64
+}
+
+fn listen(command: &mut Command, address: SocketAddr) {
+    command.args(["--bind", &address.ip().to_string()]);
+    command.args(["--port", &address.port().to_string()]);
 }
 
 fn run(mut command: Command) -> Output {

@@ -14,14 +14,35 @@ use serde_json::json;
 use crate::harness::{Process, Torrent, World, wait_until_listening};
 
 pub(crate) struct Transmission {
-    _process: Process,
+    process: Process,
     pub(crate) address: SocketAddr,
 }
 
 impl Transmission {
     /// Serves and fetches `torrent` in `folder`; peers can reach it when this returns.
     pub(crate) fn start(world: &World, torrent: &Torrent, folder: &Path) -> Transmission {
-        let address = World::address();
+        Self::start_at(world, torrent, folder, World::address())
+    }
+
+    /// The same, to be reached at the loopback address of IPv6.
+    pub(crate) fn start6(world: &World, torrent: &Torrent, folder: &Path) -> Transmission {
+        let address = World::address6();
+        let four = SocketAddr::new(World::address().ip(), address.port());
+        let mut transmission = Self::start_at(world, torrent, folder, four);
+        wait_until_listening(&mut transmission.process, address);
+        Transmission {
+            address,
+            ..transmission
+        }
+    }
+
+    /// It listens at one port alone: that of `address`, there and at the loopback address of IPv6.
+    fn start_at(
+        world: &World,
+        torrent: &Torrent,
+        folder: &Path,
+        address: SocketAddr,
+    ) -> Transmission {
         let config = world.folder(&format!("transmission-{}", address.ip()));
         let watched = config.join("watched");
         fs::create_dir(&watched).expect("the folder is ours");
@@ -55,9 +76,6 @@ impl Transmission {
         command.arg("--foreground").arg("--config-dir").arg(&config);
         let mut process = world.start("transmission", command);
         wait_until_listening(&mut process, address);
-        Transmission {
-            _process: process,
-            address,
-        }
+        Transmission { process, address }
     }
 }

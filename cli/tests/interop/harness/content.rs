@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -12,6 +12,8 @@ const MIB: u64 = 1 << 20;
 pub(crate) enum Content {
     /// One file of the size that `RIPCURRENT_INTEROP_MIB` says.
     File,
+    /// One file of the size that `RIPCURRENT_MEMORY_MIB` says.
+    Large,
     /// A folder of files: empty, smaller than a piece, one that ends within a piece, deep ones.
     Folder,
 }
@@ -21,6 +23,7 @@ impl Content {
     pub(crate) fn make(self, parent: &Path) -> PathBuf {
         match self {
             Content::File => write(&parent.join("a file.bin"), size_mib() * MIB, 1),
+            Content::Large => write(&parent.join("a large file.bin"), large_mib() * MIB, 2),
             Content::Folder => {
                 let root = parent.join("a folder");
                 let files = [
@@ -60,8 +63,24 @@ fn same_file(expected: &Path, got: &Path) -> bool {
     let len = |path| fs::metadata(path).map(|data| data.len());
     match (len(expected), len(got)) {
         (Ok(0), Err(_)) => true,
-        (Ok(len), Ok(other)) => len == other && read(expected) == read(got),
+        (Ok(len), Ok(other)) => len == other && same_data(expected, got),
         _ => false,
+    }
+}
+
+/// Compares up to the first difference: a file is looked at again and again while it grows.
+fn same_data(expected: &Path, got: &Path) -> bool {
+    let open = |path| File::open(path).expect("a file can be read");
+    let (mut expected, mut got) = (open(expected), open(got));
+    let (mut wanted, mut found) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    loop {
+        let len = expected.read(&mut wanted).expect("a file can be read");
+        if len == 0 {
+            return true;
+        }
+        if got.read_exact(&mut found[..len]).is_err() || wanted[..len] != found[..len] {
+            return false;
+        }
     }
 }
 
@@ -88,15 +107,18 @@ fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn read(path: &Path) -> Vec<u8> {
-    fs::read(path).expect("a file can be read")
+fn size_mib() -> u64 {
+    number("RIPCURRENT_INTEROP_MIB").unwrap_or(16)
 }
 
-fn size_mib() -> u64 {
-    let text = env::var("RIPCURRENT_INTEROP_MIB");
-    text.map_or(16, |text| {
-        text.parse().expect("RIPCURRENT_INTEROP_MIB is a number")
-    })
+fn large_mib() -> u64 {
+    number("RIPCURRENT_MEMORY_MIB").unwrap_or(256)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 fn write(path: &Path, len: u64, seed: u64) -> PathBuf {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::iter;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
@@ -36,6 +37,11 @@ impl Torrent {
     /// The folder in which the content lies.
     pub(crate) fn seed_folder(&self) -> &Path {
         self.content.parent().expect("content lies in a folder")
+    }
+
+    /// The bytes per second at which all of it takes about so many seconds, as an option's value.
+    pub(crate) fn rate_to_take(&self, seconds: u64) -> String {
+        (u64::from(self.pieces) * self.piece_length / seconds).to_string()
     }
 
     /// Where the content comes to lie below `folder`.
@@ -124,6 +130,23 @@ impl World {
         );
         let free = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr());
         free.expect("127.0.0.0/8 is ours")
+    }
+
+    /// The loopback address of IPv6, of which there is but one, with a port that no other scene has
+    /// and that nobody listens on.
+    pub(crate) fn address6() -> SocketAddr {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        // Below the ports that the system gives to those who dial.
+        let first = 10_000 + (process::id() % 400) as u16 * 50;
+        let mut addresses = iter::repeat_with(|| {
+            let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+            SocketAddr::from((Ipv6Addr::LOCALHOST, port))
+        });
+        let free = addresses
+            .by_ref()
+            .take(2_000)
+            .find(|address| TcpListener::bind(address).is_ok());
+        free.expect("a port of ::1 is free")
     }
 }
 

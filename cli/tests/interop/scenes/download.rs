@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use crate::clients::aria2::Aria2;
 use crate::clients::libtorrent::Libtorrent;
-use crate::clients::ours::Peer;
+use crate::clients::ours::{self, Peer};
+use crate::clients::qbittorrent::Qbittorrent;
+use crate::clients::rtorrent;
+use crate::clients::scrape::wait_until_known;
 use crate::clients::transmission::Transmission;
 use crate::harness::{Content, Program, World};
 
@@ -38,6 +42,56 @@ fn from_libtorrent() {
         .knowing(seed.address())
         .start(&world)
         .succeed();
+    assert!(torrent.is_whole_in(&folder));
+}
+
+/// Everything comes from aria2 alone.
+#[test]
+fn from_aria2() {
+    if !Program::all_here(&[Program::Aria2]) {
+        return;
+    }
+    let world = World::new();
+    let torrent = world.torrent(Content::File, &[]);
+    let seed = Aria2::start(&world, &torrent, torrent.seed_folder());
+    let folder = world.folder("fetched");
+    Peer::download(&torrent, &folder)
+        .knowing(seed.address)
+        .start(&world)
+        .succeed();
+    assert!(torrent.is_whole_in(&folder));
+}
+
+/// Everything comes from qBittorrent alone.
+#[test]
+fn from_qbittorrent() {
+    if !Program::all_here(&[Program::Qbittorrent]) {
+        return;
+    }
+    let world = World::new();
+    let torrent = world.torrent(Content::File, &[]);
+    let seed = Qbittorrent::start(&world, &torrent, torrent.seed_folder());
+    let folder = world.folder("fetched");
+    Peer::download(&torrent, &folder)
+        .knowing(seed.address)
+        .start(&world)
+        .succeed();
+    assert!(torrent.is_whole_in(&folder));
+}
+
+/// Everything comes from rtorrent alone.
+#[test]
+fn from_rtorrent() {
+    if !Program::all_here(&[Program::Rtorrent]) {
+        return;
+    }
+    let world = World::new();
+    let (_tracker, url) = ours::tracker(&world);
+    let torrent = world.torrent(Content::File, &[&url]);
+    let _seed = rtorrent::start(&world, &torrent, torrent.seed_folder());
+    wait_until_known(&url, &torrent, 1);
+    let folder = world.folder("fetched");
+    Peer::download(&torrent, &folder).start(&world).succeed();
     assert!(torrent.is_whole_in(&folder));
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::clients::hostile::{ATTACKS, Liar, besiege};
-use crate::clients::ours::Peer;
+use crate::clients::ours::{self, Peer};
 use crate::harness::{Content, Process, World, eventually};
 
 /// One of three seeds puts a wrong byte into every fourth block: the download ends right, the liar
@@ -98,12 +98,6 @@ fn a_download_among_enemies_ends_right() {
 /// The process took no more memory at once than it said at its start that it would.
 #[track_caller]
 fn assert_within_budget(process: &Process) {
-    let said = process.said();
-    let mib = said.lines().find_map(|line| {
-        let (_, sum) = line.strip_prefix("memory: ")?.rsplit_once(" = ")?;
-        sum.strip_suffix(" MiB at most")?.parse::<f64>().ok()
-    });
-    let mib = mib.unwrap_or_else(|| panic!("no budget was printed:\n{said}"));
-    let peak = process.peak_memory() as f64 / f64::from(1 << 20);
-    assert!(peak <= mib, "{peak} MiB of at most {mib} MiB");
+    let (peak, budget) = (process.peak_memory(), ours::budget(process));
+    assert!(peak <= budget, "{peak} bytes of at most {budget}");
 }

@@ -1,9 +1,13 @@
 //! Others fetch from us.
 
+use crate::clients::aria2::Aria2;
 use crate::clients::libtorrent::Libtorrent;
 use crate::clients::ours::{self, Peer};
+use crate::clients::qbittorrent::Qbittorrent;
+use crate::clients::rtorrent;
+use crate::clients::scrape::wait_until_known;
 use crate::clients::transmission::Transmission;
-use crate::harness::{Content, Program, World, eventually};
+use crate::harness::{Content, Process, Program, Torrent, World, eventually};
 
 /// libtorrent dials our seed and gets a folder with all its small and empty files.
 #[test]
@@ -33,6 +37,52 @@ fn to_transmission() {
     let folder = world.folder("fetched");
     let leecher = Transmission::start(&world, &torrent, &folder);
     let _seed = Peer::seed(&torrent).knowing(leecher.address).start(&world);
+    eventually("the bytes are on the disk", || {
+        torrent.is_whole_in(&folder).then_some(())
+    });
+}
+
+/// aria2 learns of our seed from a tracker. It asks to encrypt, is refused, and gets all in plain
+/// text.
+#[test]
+fn to_aria2() {
+    if !Program::all_here(&[Program::Aria2]) {
+        return;
+    }
+    let world = World::new();
+    let (torrent, _running) = seed_on_a_tracker(&world);
+    let folder = world.folder("fetched");
+    let _leecher = Aria2::start(&world, &torrent, &folder);
+    eventually("the bytes are on the disk", || {
+        torrent.is_whole_in(&folder).then_some(())
+    });
+}
+
+/// qBittorrent learns of our seed from a tracker and gets all.
+#[test]
+fn to_qbittorrent() {
+    if !Program::all_here(&[Program::Qbittorrent]) {
+        return;
+    }
+    let world = World::new();
+    let (torrent, _running) = seed_on_a_tracker(&world);
+    let folder = world.folder("fetched");
+    let _leecher = Qbittorrent::start(&world, &torrent, &folder);
+    eventually("the bytes are on the disk", || {
+        torrent.is_whole_in(&folder).then_some(())
+    });
+}
+
+/// rtorrent learns of our seed from a tracker and gets all.
+#[test]
+fn to_rtorrent() {
+    if !Program::all_here(&[Program::Rtorrent]) {
+        return;
+    }
+    let world = World::new();
+    let (torrent, _running) = seed_on_a_tracker(&world);
+    let folder = world.folder("fetched");
+    let _leecher = rtorrent::start(&world, &torrent, &folder);
     eventually("the bytes are on the disk", || {
         torrent.is_whole_in(&folder).then_some(())
     });
@@ -70,4 +120,13 @@ fn onwards_to_another() {
     eventually("both have all bytes", || {
         (torrent.is_whole_in(&ours) && torrent.is_whole_in(&theirs)).then_some(())
     });
+}
+
+/// Our seed of a folder and our tracker, which knows it.
+fn seed_on_a_tracker(world: &World) -> (Torrent, [Process; 2]) {
+    let (tracker, url) = ours::tracker(world);
+    let torrent = world.torrent(Content::Folder, &[&url]);
+    let seed = Peer::seed(&torrent).start(world);
+    wait_until_known(&url, &torrent, 1);
+    (torrent, [tracker, seed])
 }
