@@ -83,6 +83,7 @@ mod bell;
 mod carrier;
 mod choice;
 mod clock;
+mod descriptors;
 mod disk;
 mod epoll;
 mod errno;
@@ -95,6 +96,7 @@ mod work;
 
 pub use bell::Waker;
 pub use choice::{BackendName, Choice, Chosen};
+pub use descriptors::Descriptors;
 pub use host::{Control, Host};
 pub use options::{HostError, Listen, Options};
 
