@@ -14,13 +14,14 @@ use std::time::Duration;
 use ripcurrent_proto::api::{Check, Config, Event, Mode};
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::create::{Content, Creation};
-use ripcurrent_runtime_uring::Choice;
+use ripcurrent_runtime_uring::{Choice, Descriptors};
 
 use crate::args::DemoArgs;
 use crate::chance;
 use crate::clock;
 use crate::create::{CREATED_BY, hash_pieces};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::limits;
 use crate::listen;
 use crate::news::News;
 use crate::progress::{Progress, Status};
@@ -46,6 +47,7 @@ const SEED_BUDGET: usize = 32 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs, level: Level) -> Outcome {
+    limits::must_fit_seeds(args.peers, Descriptors::of_process())?;
     let stop = Stop::on_signals()?;
     let room = Room::make(&args.dir, args.size)?;
     let outcome = show(args, level, &stop, &room);

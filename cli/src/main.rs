@@ -12,6 +12,7 @@ mod escape;
 mod exit;
 mod inspect;
 mod json;
+mod limits;
 mod listen;
 mod load;
 mod memory;
@@ -37,6 +38,7 @@ use say::Level;
 fn main() -> ExitCode {
     let cli = args::parse();
     say::init_tracing(cli.verbose);
+    limits::raise();
     if cli.command.tells_json() {
         json::begin();
     }

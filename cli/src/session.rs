@@ -19,13 +19,14 @@ use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_runtime_uring::{Choice, Control, Host, HostError, Listen, Options};
+use ripcurrent_runtime_uring::{Choice, Control, Descriptors, Host, HostError, Listen, Options};
 
 use crate::args::NetArgs;
 use crate::backend;
 use crate::chance;
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
+use crate::limits;
 use crate::listen;
 use crate::memory::Memory;
 use crate::progress::{Progress, Status};
@@ -70,6 +71,7 @@ pub(crate) struct Net {
     addr: SocketAddr,
     listener: TcpListener,
     backend: Choice,
+    open: Descriptors,
 }
 
 /// How a session ended.
@@ -144,15 +146,17 @@ impl Net {
         let addr = listener.local_addr().map_err(|error| {
             Failure::new(Exit::Internal, "a listening socket has no address").because(error)
         })?;
+        let open = Descriptors::of_process();
         Ok(Net {
-            config,
+            config: limits::fit(config, open),
             addr,
             listener,
             backend,
+            open,
         })
     }
 
-    /// Says where others reach us, and the most memory that will be taken.
+    /// Says where others reach us, the most memory that will be taken, and what few open files mean.
     pub(crate) fn introduce(&self, torrent: &Torrent, level: Level) {
         if level > Level::Quiet {
             say::line(format_args!("listening on {}", self.addr));
@@ -160,6 +164,9 @@ impl Net {
         if level > Level::Normal {
             let config = with_room_for(self.config.clone(), torrent);
             say::line(Memory::of(&config, torrent.layout()));
+            if let Some(scarcity) = limits::scarcity(&config, self.open) {
+                say::line(scarcity);
+            }
         }
     }
 }
@@ -180,6 +187,7 @@ pub(crate) fn run(
         bind: net.addr.ip(),
         listen: Listen::On(net.listener),
         loopback_only,
+        max_open_files: net.open.files,
         ..Options::default()
     };
     let host = Host::new(options).map_err(refused_by_host)?;

@@ -1,6 +1,6 @@
 //! The HTTP side of the tracker: one request and one answer for each connection.
 //!
-//! Invariant: at most [`MOST_CONNECTIONS`] connections are open, each for at most [`PATIENCE`] and
+//! Invariant: at most [`MOST_CONNECTIONS`] connections are open (fewer where few files may be), each for at most [`PATIENCE`] and
 //! with one bounded head in memory; who comes beyond that waits in the system's queue.
 
 use std::cell::RefCell;
@@ -14,6 +14,7 @@ use ripcurrent_proto::base::time;
 use ripcurrent_proto::tracker::registry::{Registry, Settings};
 use ripcurrent_proto::tracker::service;
 use ripcurrent_proto::wire::http::{RequestHead, RequestReader};
+use ripcurrent_runtime_uring::Descriptors;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
@@ -92,20 +93,27 @@ impl Server {
             begun: clock::now(),
             answered: 0,
         }));
+        let most = MOST_CONNECTIONS.min(Descriptors::of_process().connections);
         let mut connections = JoinSet::new();
+        let mut complained = false;
         while !stop.is_asked() {
             while connections.try_join_next().is_some() {}
-            if connections.len() >= MOST_CONNECTIONS {
+            if connections.len() >= most {
                 connections.join_next().await;
                 continue;
             }
             match tokio::time::timeout(TICK, listener.accept()).await {
                 Ok(Ok((stream, from))) => {
+                    complained = false;
                     let answer = converse(stream, from, Rc::clone(&desk));
                     connections.spawn_local(tokio::time::timeout(PATIENCE, answer));
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!("a connection could not be accepted: {error}");
+                    // Once until it is over: the same peer may wait for minutes.
+                    if !complained {
+                        tracing::warn!("a connection could not be accepted: {error}");
+                    }
+                    complained = true;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(_) => {}
