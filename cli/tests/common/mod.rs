@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+pub(crate) mod pair;
+pub(crate) mod sandbox;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
