@@ -116,6 +116,8 @@ impl Scene {
             preallocate: false,
             files: None,
             overwrite: false,
+            down_limit: None,
+            up_limit: None,
         };
         self.engine
             .handle(self.now, Input::Command(Command::Add(add)));

@@ -145,7 +145,7 @@ fn summary(figures: &Figures) -> String {
         let peers = Count(figures.peers_most, "peer");
         text.push_str(&format!(" from at most {peers} at once"));
     }
-    text.push_str(&format!(", {} wasted", Size(stats.wasted)));
+    text.push_str(&format!(", {} wasted", Size(stats.wasted.total())));
     if figures.corrupt > 0 {
         text.push_str(&format!(", {} corrupt", Count(figures.corrupt, "piece")));
     }
@@ -182,7 +182,10 @@ mod tests {
             bytes_wanted: 10 << 20,
             bytes_had: 10 << 20,
             downloaded: 11 << 20,
-            wasted: 1 << 20,
+            wasted: ripcurrent_proto::api::Waste {
+                duplicate: 1 << 20,
+                ..Default::default()
+            },
             uploaded: 512,
             ..TorrentStats::default()
         };

@@ -312,6 +312,8 @@ impl<T: FnMut(&Event, &Figures)> Session<T> {
             preallocate: false,
             files: None,
             overwrite: false,
+            down_limit: None,
+            up_limit: None,
         };
         engine.handle(self.now, Input::Command(Command::Add(add)));
         for &addr in &self.job.peers {

@@ -99,6 +99,8 @@ fn add(knob: u8) -> Add {
         preallocate: knob & 16 != 0,
         files: None,
         overwrite: false,
+        down_limit: None,
+        up_limit: None,
     }
 }
 
@@ -148,9 +150,16 @@ fn command(knob: u8) -> Command {
         3 => Command::Reannounce { torrent },
         4 => {
             let limit = NonZeroU64::new(u64::from(knob) << 7);
-            Command::SetLimits {
-                down: limit,
-                up: limit,
+            match knob & 8 {
+                0 => Command::SetLimits {
+                    down: limit,
+                    up: limit,
+                },
+                _ => Command::SetTorrentLimits {
+                    torrent,
+                    down: limit,
+                    up: limit,
+                },
             }
         }
         5 => {

@@ -16,6 +16,7 @@ pub use crate::meta::layout::{FileSpan, Spans};
 pub use crate::meta::resume::Stamp;
 pub use command::{
     Add, Check, Command, Data, Event, FileStats, Mode, PeerStats, Phase, Refusal, TorrentStats,
+    Waste,
 };
 pub use config::{Config, ConfigError};
 pub use intent::{

@@ -164,7 +164,12 @@ impl Engine {
                     torrent.set_file_priority(now, file, priority, shared);
                 });
             }
-            Command::SetLimits { down, up } => self.shared.set_limits(now, down, up),
+            Command::SetLimits { down, up } => self.shared.set_limits(now, None, down, up),
+            Command::SetTorrentLimits { torrent, down, up } => {
+                self.with(torrent, |_, shared| {
+                    shared.set_limits(now, Some(torrent), down, up);
+                });
+            }
             Command::ShutDown => self.shut_down_all(now),
         }
     }
@@ -210,6 +215,8 @@ impl Engine {
             });
         }
         let id = add.id;
+        self.shared
+            .set_limits(now, Some(id), add.down_limit, add.up_limit);
         let torrent = Torrent::new(now, add, info_hash, &mut self.shared);
         self.torrents.insert(id, torrent);
         self.by_hash.insert(info_hash, id);
@@ -257,7 +264,7 @@ impl Engine {
                 self.shared.to_dial.push_back(id);
             }
         }
-        self.leave_on();
+        self.leave_on(now);
     }
 
     /// Memory or blocks came free: those who wait for memory go first, in their order. Whoever gets
@@ -298,13 +305,14 @@ impl Engine {
         self.shared.freed = true;
     }
 
-    fn leave_on(&mut self) {
+    fn leave_on(&mut self, now: Instant) {
         let leaving: Vec<TorrentId> = self.leaving.iter().copied().collect();
         for id in leaving {
             let Some(torrent) = self.torrents.get_mut(&id) else {
                 continue;
             };
             if torrent.leave_on(&mut self.shared) {
+                self.shared.set_limits(now, Some(id), None, None);
                 self.by_hash.remove(&torrent.info_hash());
                 self.torrents.remove(&id);
                 self.leaving.remove(&id);
@@ -321,8 +329,8 @@ impl Engine {
 
     fn timer(&mut self, now: Instant, timer: Timer) {
         match timer {
-            Timer::DownLimit => self.shared.down_limit_passed(now),
-            Timer::UpLimit => self.shared.up_limit_passed(),
+            Timer::DownLimit(whose) => self.shared.down_limit_passed(now, whose),
+            Timer::UpLimit(whose) => self.shared.up_limit_passed(whose),
             Timer::Conn(conn) => self.conn_deadline(now, conn),
             Timer::Choke(id) => {
                 self.with(id, |torrent, shared| torrent.choke_round(now, shared));

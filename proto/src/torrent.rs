@@ -32,7 +32,7 @@ use core::net::IpAddr;
 
 use crate::api::{
     Access, Add, Config, Disk, DiskError, Event, FileStats, Mode, Output, PeerStats, Phase,
-    TorrentStats,
+    TorrentStats, Waste,
 };
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
@@ -115,7 +115,7 @@ pub(crate) struct Torrent {
     announces: Alarm,
     down: Meter,
     up: Meter,
-    wasted: u64,
+    wasted: Waste,
 }
 
 impl Torrent {
@@ -183,7 +183,7 @@ impl Torrent {
             announces: Alarm::default(),
             down: Meter::default(),
             up: Meter::default(),
-            wasted: 0,
+            wasted: Waste::default(),
             meta: add.torrent,
         };
         torrent.open(now, add.root, (add.preallocate, add.overwrite), shared);

@@ -249,7 +249,10 @@ impl Stage {
                 file,
                 priority,
             },
-            Order::SetLimits(down, up) => Command::SetLimits { down, up },
+            Order::SetLimits([down, up]) => Command::SetLimits { down, up },
+            Order::SetTorrentLimits(torrent, [down, up]) => {
+                Command::SetTorrentLimits { torrent, down, up }
+            }
             Order::ShutDown => Command::ShutDown,
         };
         Ok(Some(Input::Command(command)))
@@ -262,6 +265,7 @@ impl Stage {
         };
         let pieces = torrent.layout().pieces() as usize;
         let files = torrent.layout().files().len();
+        let [down_limit, up_limit] = added.limits;
         let read = |bits: Option<Vec<u8>>, len| bits.map(|bits| Bitfield::from_wire(&bits, len));
         Ok(Some(Add {
             id: added.id,
@@ -278,6 +282,8 @@ impl Stage {
             announce: added.announces,
             preallocate: added.preallocates,
             overwrite: added.overwrites,
+            down_limit,
+            up_limit,
         }))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ fn engine(torrent: &Arc<Torrent>, seed: u8) -> (Engine, Config) {
 fn start<M: Machine>(machine: &mut M, torrent: &Arc<Torrent>, mode: Mode) {
     let add = Add {
         mode,
+        down_limit: NonZeroU64::new(1 << 20),
         ..Add::new(TorrentId(0), Arc::clone(torrent), "data")
     };
     let mut order = |command| machine.handle(Instant::ZERO, Input::Command(command));
@@ -73,6 +75,11 @@ fn start<M: Machine>(machine: &mut M, torrent: &Arc<Torrent>, mode: Mode) {
         let torrent = TorrentId(0);
         order(Command::AddPeer { torrent, addr });
     }
+    order(Command::SetTorrentLimits {
+        torrent: TorrentId(0),
+        down: NonZeroU64::new(4 << 20),
+        up: NonZeroU64::new(3 << 20),
+    });
 }
 
 /// Four hosts, of which the first is recorded: as a seed, or as one of the leechers.

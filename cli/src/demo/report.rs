@@ -50,7 +50,7 @@ impl Report {
             made,
             fetching: figures.fetching,
             downloaded: figures.stats.downloaded,
-            wasted: figures.stats.wasted,
+            wasted: figures.stats.wasted.total(),
             busy,
         }
     }

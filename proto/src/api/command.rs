@@ -70,6 +70,16 @@ pub enum Command {
         /// Blocks that are sent.
         up: Option<NonZeroU64>,
     },
+    /// Change the limits on the peers and trackers of one torrent, in bytes per second; `None` for
+    /// no limit but that on all.
+    SetTorrentLimits {
+        /// The torrent.
+        torrent: TorrentId,
+        /// What is received.
+        down: Option<NonZeroU64>,
+        /// Blocks that are sent.
+        up: Option<NonZeroU64>,
+    },
     /// Leave all torrents in good order and close everything; answered by [`Event::ShutDown`].
     ShutDown,
 }
@@ -109,6 +119,11 @@ pub struct Add {
     pub preallocate: bool,
     /// Whether files are replaced that are in the way: those of which no piece is right.
     pub overwrite: bool,
+    /// The most bytes per second received from its peers and trackers; `None` for no limit but that
+    /// on all torrents together.
+    pub down_limit: Option<NonZeroU64>,
+    /// The most bytes per second of blocks sent to its peers; `None` as above.
+    pub up_limit: Option<NonZeroU64>,
 }
 
 impl Add {
@@ -129,6 +144,8 @@ impl Add {
             preallocate: false,
             files: None,
             overwrite: false,
+            down_limit: None,
+            up_limit: None,
         }
     }
 }
@@ -289,8 +306,8 @@ pub struct TorrentStats {
     pub downloaded: u64,
     /// Bytes of blocks sent.
     pub uploaded: u64,
-    /// Bytes received for nothing: duplicates, corrupt pieces, unrequested blocks.
-    pub wasted: u64,
+    /// Bytes received for nothing.
+    pub wasted: Waste,
     /// Bytes of blocks received per second.
     pub down_rate: u64,
     /// Bytes of blocks sent per second.
@@ -303,6 +320,27 @@ pub struct TorrentStats {
     pub unchoking_us: usize,
     /// Known addresses of peers.
     pub known: usize,
+}
+
+/// Bytes received for nothing, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waste {
+    /// Of blocks that were there already, or given up by the time they came.
+    pub duplicate: u64,
+    /// Of pieces that failed their hash.
+    pub corrupt: u64,
+    /// Of blocks that nobody had asked for, or not any more.
+    pub unrequested: u64,
+    /// Of unfinished pieces that were given up for the memory they took.
+    pub given_up: u64,
+}
+
+impl Waste {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.duplicate + self.corrupt + self.unrequested + self.given_up
+    }
 }
 
 /// What a torrent is doing.
@@ -384,6 +422,7 @@ impl Command {
                 for wanted in [&add.wanted, &add.files].into_iter().flatten() {
                     wanted.to_wire(out);
                 }
+                encode_limits([add.down_limit, add.up_limit], out);
             }
             Command::AddPeer { torrent, addr } => {
                 number(2, torrent.0);
@@ -413,11 +452,19 @@ impl Command {
             }
             Command::SetLimits { down, up } => {
                 out.push(9);
-                for limit in [down, up] {
-                    let limit = limit.map_or(0, NonZeroU64::get);
-                    out.extend_from_slice(&limit.to_le_bytes());
-                }
+                encode_limits([*down, *up], out);
+            }
+            Command::SetTorrentLimits { torrent, down, up } => {
+                number(11, torrent.0);
+                encode_limits([*down, *up], out);
             }
         }
+    }
+}
+
+fn encode_limits(limits: [Option<NonZeroU64>; 2], out: &mut Vec<u8>) {
+    for limit in limits {
+        let limit = limit.map_or(0, NonZeroU64::get);
+        out.extend_from_slice(&limit.to_le_bytes());
     }
 }

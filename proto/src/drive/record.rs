@@ -42,7 +42,7 @@ use blind::Blind;
 use pen::Pen;
 use streams::{Segment, Stream};
 
-pub use call::{Added, Call, Kind, Order, Told};
+pub use call::{Added, Call, Kind, Limits, Order, Told};
 pub use read::{Incoming, Record};
 
 /// What a record begins with.

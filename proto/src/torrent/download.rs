@@ -130,7 +130,7 @@ impl Torrent {
         header: BlockRequest,
     ) -> Result<(), Violation> {
         let Some(asked) = peer.pipeline.take(header) else {
-            self.wasted += u64::from(header.len);
+            self.wasted.unrequested += u64::from(header.len);
             return peer.unrequested();
         };
         let block = asked.block;
@@ -192,7 +192,7 @@ impl Torrent {
             .writer
             .is_some_and(|writer| self.assembly.end(writer));
         if !whole {
-            self.wasted += u64::from(block.len);
+            self.wasted.duplicate += u64::from(block.len);
             self.picker.release(conn, block);
             shared.freed = true;
             return self.request_more(now, conn, peer, shared);
@@ -203,7 +203,7 @@ impl Torrent {
             .filter(|asker| *asker != conn)
             .collect();
         match self.picker.arrived(conn, block) {
-            Arrival::Unwanted => self.wasted += u64::from(block.len),
+            Arrival::Unwanted => self.wasted.duplicate += u64::from(block.len),
             Arrival::New { piece_complete } => {
                 others
                     .into_iter()
@@ -283,7 +283,7 @@ impl Torrent {
             torrent: self.id,
             piece: piece.0,
         });
-        self.wasted += slab.len() as u64;
+        self.wasted.corrupt += slab.len() as u64;
         let givers: Vec<Option<IpAddr>> = self
             .picker
             .contributors(piece)
@@ -443,7 +443,7 @@ impl Torrent {
             return false;
         };
         let came = self.picker.contributors(piece).count() as u64 * u64::from(BLOCK_LEN);
-        self.wasted += came.min(slab.len() as u64);
+        self.wasted.given_up += came.min(slab.len() as u64);
         self.let_go(piece, slab, shared);
         true
     }

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU64;
 
-use super::gate::{CREDIT_LIMITED, Gate};
-use super::shared::{Shared, Timer};
+use super::gate::CREDIT_LIMITED;
+use super::shared::Shared;
 use crate::api::{Net, Output, Part, Transmission};
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::time::{Duration, Instant};
@@ -203,9 +203,8 @@ impl Shared {
         if !matches!(entry.owner, Owner::Tracker(_)) {
             entry.owner = Owner::Nobody;
         }
-        for gate in [&mut self.down, &mut self.up].into_iter().flatten() {
-            gate.forget(conn);
-        }
+        self.down.forget(conn);
+        self.up.forget(conn);
         self.unserved.retain(|waiting| *waiting != conn);
         self.push(Output::Net(Net::Close { conn }));
     }
@@ -263,67 +262,57 @@ impl Shared {
         }
     }
 
-    /// Gives `conn` further credit when half of it is spent, as far as the limit and its own
+    /// Gives `conn` further credit when half of it is spent, as far as the limits and its own
     /// reading allow.
     pub(crate) fn grant(&mut self, now: Instant, conn: ConnId) {
         let Some(entry) = self.conns.get_mut(conn.0) else {
             return;
         };
         let idle = entry.closing || !entry.connected || entry.outbox.len() > OUTBOX_HIGH;
-        let credit = match &self.down {
-            None => CREDIT,
-            Some(_) if entry.until == 0 => CREDIT_FIRST,
-            Some(_) => CREDIT_LIMITED,
+        let credit = match entry.torrent {
+            _ if !self.down.is_any() => CREDIT,
+            _ if entry.until == 0 => CREDIT_FIRST,
+            Some(torrent) if !self.down.hold(torrent) => CREDIT,
+            // Who has not said for which torrent may ask for one with a limit.
+            _ => CREDIT_LIMITED,
         };
         let left = entry.until.saturating_sub(entry.received);
         if idle || left > credit / 2 {
             return;
         }
-        if let Some(gate) = &mut self.down
-            && entry.until > 0
-        {
-            if gate.bucket.available(now) < credit {
-                gate.wait(conn, false);
-                if !gate.armed {
-                    gate.armed = true;
-                    self.timers.set(gate.bucket.when(credit), Timer::DownLimit);
-                }
-                return;
-            }
-            gate.bucket.take(credit);
+        let who = (conn, entry.torrent);
+        if entry.until > 0 && !self.down.pass(now, &mut self.timers, who, credit, false) {
+            return;
         }
         entry.until = entry.until.max(entry.received) + credit;
         let until = entry.until;
         self.push(Output::Net(Net::Recv { conn, until }));
     }
 
-    /// The limit on receiving may let more through.
-    pub(crate) fn down_limit_passed(&mut self, now: Instant) {
-        let Some(gate) = &mut self.down else { return };
-        for conn in gate.open() {
+    /// A limit on receiving may let more through: a torrent's, or that on all.
+    pub(crate) fn down_limit_passed(&mut self, now: Instant, whose: Option<TorrentId>) {
+        for conn in self.down.open(whose) {
             self.grant(now, conn);
         }
     }
 
     /// Whether `conn` is silent because we let it send nothing.
     pub(crate) fn withholds_credit(&self, conn: ConnId) -> bool {
-        self.down.as_ref().is_some_and(|gate| gate.has(conn))
+        self.down.has(conn)
     }
 
-    /// Replaces the limits on all peers together.
+    /// Replaces the limits on the peers of a torrent, or of all together, in bytes per second.
     pub(crate) fn set_limits(
         &mut self,
         now: Instant,
+        whose: Option<TorrentId>,
         down: Option<NonZeroU64>,
         up: Option<NonZeroU64>,
     ) {
-        let gate = |limit: Option<NonZeroU64>| limit.map(|rate| Gate::new(rate.get(), now));
-        let held_up = core::mem::replace(&mut self.up, gate(up));
-        let held_down = core::mem::replace(&mut self.down, gate(down));
-        for conn in held_up.into_iter().flat_map(Gate::into_waiting) {
+        for conn in self.up.set(whose, up, now) {
             self.mark_ready(conn);
         }
-        for conn in held_down.into_iter().flat_map(Gate::into_waiting) {
+        for conn in self.down.set(whose, down, now) {
             self.grant(now, conn);
         }
     }
@@ -340,25 +329,14 @@ impl Shared {
         bytes: u64,
         served: bool,
     ) -> bool {
-        let Some(gate) = &mut self.up else {
-            return true;
-        };
-        if gate.bucket.available(now) >= bytes {
-            gate.bucket.take(bytes);
-            return true;
-        }
-        gate.wait(conn, served);
-        if !gate.armed {
-            gate.armed = true;
-            self.timers.set(gate.bucket.when(bytes), Timer::UpLimit);
-        }
-        false
+        let torrent = self.conn(conn).and_then(|entry| entry.torrent);
+        let who = (conn, torrent);
+        self.up.pass(now, &mut self.timers, who, bytes, served)
     }
 
-    /// The limit on sending may let more through.
-    pub(crate) fn up_limit_passed(&mut self) {
-        let Some(gate) = &mut self.up else { return };
-        for conn in gate.open() {
+    /// A limit on sending may let more through: a torrent's, or that on all.
+    pub(crate) fn up_limit_passed(&mut self, whose: Option<TorrentId>) {
+        for conn in self.up.open(whose) {
             self.mark_ready(conn);
         }
     }

@@ -3,9 +3,8 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::num::NonZeroU64;
 
-use super::gate::Gate;
+use super::gate::Gates;
 use super::links::Conn;
 use crate::api::{Config, Event, Output};
 use crate::base::id::{ConnId, OpId, Slots, TorrentId};
@@ -62,10 +61,10 @@ pub(crate) enum Timer {
     Tracker(TorrentId),
     /// A torrent's next address to dial.
     Dial(TorrentId),
-    /// The limit on receiving lets more through.
-    DownLimit,
+    /// The limit on receiving lets more through: a torrent's, or that on all.
+    DownLimit(Option<TorrentId>),
     /// The limit on sending lets more through.
-    UpLimit,
+    UpLimit(Option<TorrentId>),
 }
 
 /// What all torrents share.
@@ -100,8 +99,8 @@ pub(crate) struct Shared {
     events: VecDeque<Event>,
     /// Connections that may have something to send.
     pub(super) ready: VecDeque<ConnId>,
-    pub(super) down: Option<Gate>,
-    pub(super) up: Option<Gate>,
+    pub(super) down: Gates,
+    pub(super) up: Gates,
 }
 
 impl Shared {
@@ -110,8 +109,8 @@ impl Shared {
         peer_id[..8].copy_from_slice(&config.peer_id_prefix);
         rng.fork("peer id").fill(&mut peer_id[8..]);
         let budget = config.memory_budget;
-        let gate = |limit: Option<NonZeroU64>| limit.map(|rate| Gate::new(rate.get(), now));
-        Shared {
+        let (down, up) = (config.down_limit, config.up_limit);
+        let mut shared = Shared {
             peer_id,
             port: 0,
             pool: SlabPool::new(budget, budget / UPLOAD_SHARE),
@@ -129,11 +128,13 @@ impl Shared {
             outputs: VecDeque::new(),
             events: VecDeque::new(),
             ready: VecDeque::new(),
-            down: gate(config.down_limit),
-            up: gate(config.up_limit),
+            down: Gates::new(Timer::DownLimit),
+            up: Gates::new(Timer::UpLimit),
             config,
             rng,
-        }
+        };
+        shared.set_limits(now, None, down, up);
+        shared
     }
 
     // Operations.

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod commands;
+mod limits;
 mod starving;
 mod strangers;
 mod swarms;

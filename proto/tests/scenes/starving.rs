@@ -228,7 +228,7 @@ fn a_very_slow_seed_suffices() {
     );
     world.introduce(leecher, seed);
     completes(&mut world, LONG, leecher, TORRENT);
-    assert_eq!(stats(&mut world, leecher, TORRENT).wasted, 0);
+    assert_eq!(stats(&mut world, leecher, TORRENT).wasted.total(), 0);
     assert_eq!(stats(&mut world, seed, TORRENT).uploaded, 400_000);
 }
 
@@ -255,7 +255,7 @@ fn a_faltering_link_costs_nothing_but_time() {
     }
     world.slow_down(Duration::from_millis(50), Duration::ZERO);
     completes(&mut world, LONG, leecher, TORRENT);
-    assert_eq!(stats(&mut world, leecher, TORRENT).wasted, 0);
+    assert_eq!(stats(&mut world, leecher, TORRENT).wasted.total(), 0);
     assert_eq!(stats(&mut world, seed, TORRENT).uploaded, 20_000_000);
 }
 
@@ -501,7 +501,7 @@ fn half_a_block_holds_nobody_up() {
     let seed = host_with(&mut world, Config::default(), TORRENT, &work, Mode::Seed);
     world.introduce(leecher, seed);
     completes(&mut world, Duration::from_secs(5), leecher, TORRENT);
-    assert!(stats(&mut world, leecher, TORRENT).wasted <= 16_384);
+    assert!(stats(&mut world, leecher, TORRENT).wasted.total() <= 16_384);
 }
 
 /// Blocks that cross a choke on the wire are not held against a peer without the fast extension.

@@ -147,6 +147,14 @@ fn scene_with_liar(reserved: Reserved, seed: u8) {
     });
     assert_eq!(world.hosts[leecher].disk.content(&torrent), content);
     assert_eq!(banned(&world, leecher), [LIAR], "the liar and nobody else");
+    let now = world.now();
+    let stats = world.hosts[leecher].engine.machine().stats(now, TORRENT);
+    let waste = stats.expect("the torrent is there").wasted;
+    let failed = |event: &&Event| matches!(event, Event::Corrupt { .. });
+    let corrupt = world.hosts[leecher].events.iter().filter(failed).count();
+    // The last piece is shorter.
+    assert!(waste.corrupt > 0 && waste.corrupt.div_ceil(PIECE as u64) == corrupt as u64);
+    assert!(waste.total() >= waste.corrupt);
 }
 
 /// The download ends right, the liar is banned, the good peers are not.

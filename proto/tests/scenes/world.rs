@@ -769,5 +769,7 @@ pub(crate) fn add(torrent: &Arc<Torrent>, mode: Mode) -> Add {
         preallocate: false,
         files: None,
         overwrite: false,
+        down_limit: None,
+        up_limit: None,
     }
 }

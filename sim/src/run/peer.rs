@@ -112,7 +112,7 @@ impl Counters {
     fn add(&mut self, stats: &TorrentStats) {
         self.downloaded += stats.downloaded;
         self.uploaded += stats.uploaded;
-        self.wasted += stats.wasted;
+        self.wasted += stats.wasted.total();
     }
 }
 
@@ -259,6 +259,8 @@ impl Peer {
             preallocate: false,
             files: None,
             overwrite: false,
+            down_limit: None,
+            up_limit: None,
         }
     }
 

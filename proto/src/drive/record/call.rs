@@ -112,10 +112,15 @@ pub enum Order {
     /// [`Command::SetPriority`].
     SetPriority(TorrentId, FileIndex, Priority),
     /// [`Command::SetLimits`].
-    SetLimits(Option<NonZeroU64>, Option<NonZeroU64>),
+    SetLimits(Limits),
+    /// [`Command::SetTorrentLimits`].
+    SetTorrentLimits(TorrentId, Limits),
     /// [`Command::ShutDown`].
     ShutDown,
 }
+
+/// Limits on receiving and on sending.
+pub type Limits = [Option<NonZeroU64>; 2];
 
 /// A torrent that was added; its folder is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +145,8 @@ pub struct Added {
     pub preallocates: bool,
     /// Files in the way are replaced.
     pub overwrites: bool,
+    /// The limits on it.
+    pub limits: Limits,
 }
 
 impl Call {
@@ -339,6 +346,7 @@ impl Order {
                 announces: add.announce,
                 preallocates: add.preallocate,
                 overwrites: add.overwrite,
+                limits: [add.down_limit, add.up_limit],
             }),
             Command::AddPeer { torrent, addr } => Order::AddPeer(*torrent, blind.hide_addr(*addr)),
             Command::Remove { torrent, data } => Order::Remove(*torrent, *data),
@@ -351,7 +359,10 @@ impl Order {
                 file,
                 priority,
             } => Order::SetPriority(*torrent, *file, *priority),
-            Command::SetLimits { down, up } => Order::SetLimits(*down, *up),
+            Command::SetLimits { down, up } => Order::SetLimits([*down, *up]),
+            Command::SetTorrentLimits { torrent, down, up } => {
+                Order::SetTorrentLimits(*torrent, [*down, *up])
+            }
             Command::ShutDown => Order::ShutDown,
         }
     }
@@ -381,11 +392,13 @@ impl Order {
                 let at = PRIORITIES.iter().position(|known| known == priority);
                 pen.tag(at.expect("every priority is in the list") as u8);
             }
-            Order::SetLimits(down, up) => {
+            Order::SetLimits(limits) => {
                 pen.tag(10);
-                for limit in [down, up] {
-                    pen.number(limit.map_or(0, NonZeroU64::get));
-                }
+                encode_limits(*limits, pen);
+            }
+            Order::SetTorrentLimits(id, limits) => {
+                torrent(12, *id);
+                encode_limits(*limits, pen);
             }
             Order::ShutDown => pen.tag(11),
         }
@@ -394,8 +407,7 @@ impl Order {
     fn decode(eye: &mut Eye<'_>) -> Result<Self, BadRecord> {
         let tag = eye.tag()?;
         if tag == 10 {
-            let [down, up] = [eye.number()?, eye.number()?].map(NonZeroU64::new);
-            return Ok(Order::SetLimits(down, up));
+            return Ok(Order::SetLimits(decode_limits(eye)?));
         }
         if tag == 11 {
             return Ok(Order::ShutDown);
@@ -414,6 +426,7 @@ impl Order {
                 let file = FileIndex(eye.small()?);
                 Order::SetPriority(id, file, pick(&PRIORITIES, eye.tag()?)?)
             }
+            12 => Order::SetTorrentLimits(id, decode_limits(eye)?),
             _ => return Err(BadRecord::Value),
         })
     }
@@ -437,6 +450,7 @@ impl Added {
                 pen.bytes(bits);
             }
         }
+        encode_limits(self.limits, pen);
     }
 
     fn decode(id: TorrentId, eye: &mut Eye<'_>) -> Result<Self, BadRecord> {
@@ -451,14 +465,26 @@ impl Added {
             check: pick(&CHECKS, eye.tag()?)?,
             wanted: None,
             files: None,
+            limits: [None; 2],
         };
         for bits in [&mut added.wanted, &mut added.files] {
             if eye.flag()? {
                 *bits = Some(eye.bytes()?.to_vec());
             }
         }
+        added.limits = decode_limits(eye)?;
         Ok(added)
     }
+}
+
+fn encode_limits(limits: Limits, pen: &mut Pen) {
+    for limit in limits {
+        pen.number(limit.map_or(0, NonZeroU64::get));
+    }
+}
+
+fn decode_limits(eye: &mut Eye<'_>) -> Result<Limits, BadRecord> {
+    Ok([eye.number()?, eye.number()?].map(NonZeroU64::new))
 }
 
 fn encode_found(found: &Found, pen: &mut Pen) {
