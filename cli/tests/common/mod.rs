@@ -82,6 +82,17 @@ pub(crate) fn ripcurrent() -> Command {
     command
 }
 
+/// The built program, started by a shell that does `first`, such as `ulimit -n 64`.
+pub(crate) fn ripcurrent_after(first: &str) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("{first}; exec \"$0\" \"$@\""));
+    command.arg(env!("CARGO_BIN_EXE_ripcurrent"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
 /// Runs the program to its end, in `folder`.
 pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(
     folder: &Path,
@@ -169,16 +180,21 @@ impl Running {
             .unwrap_or_else(|| panic!("no address in `{line}`"))
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("INT");
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let (name, pid) = (format!("-{name}"), self.pid().to_string());
+        let sent = Command::new("kill").args([name, pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Waits for `sign`, or for the end if that comes first.
