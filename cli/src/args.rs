@@ -1,22 +1,31 @@
 //! The command line.
 
+mod create;
+mod look;
+mod manual;
 #[cfg(feature = "sim")]
 mod sim;
+mod trackers;
 
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::backend::BackendArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::ranges::Ranges;
+use crate::settings::Settings;
 use crate::units::{parse_duration, parse_size};
 
+pub(crate) use create::CreateArgs;
+pub(crate) use look::InspectArgs;
+pub(crate) use manual::{CompletionsArgs, ManArgs};
 #[cfg(feature = "sim")]
 pub(crate) use sim::{ReplayArgs, Seeds, SimArgs, SimCommand};
+pub(crate) use trackers::{AnnounceArgs, TrackerArgs};
 
 const DOWNLOAD_EXAMPLES: &str = "\
 Examples:
@@ -32,12 +41,11 @@ Example:
 
 DIR is the folder that holds the torrent's file or folder, as `download -o DIR` leaves it.";
 
-const CREATE_EXAMPLES: &str = "\
-Examples:
-  ripcurrent create photos -t http://tracker.example/announce
-  ripcurrent create film.mkv -o film.torrent -l 1MiB --private
-
-The info-hash and the path of the torrent go to stdout.";
+/// What the configuration file is.
+pub(crate) const SETTINGS: &str = "\
+Settings are flags by their long names, such as `max-peers = 80`, in $XDG_CONFIG_HOME (or ~/.config) \
+under ripcurrent/config.toml: at the top for all commands that have the flag, below `[download]` for \
+that command. The command line wins.";
 
 /// Where options that every command has stand in its help: behind its own.
 const LAST: usize = 900;
@@ -52,6 +60,12 @@ pub(crate) struct Cli {
     /// Say nothing but errors.
     #[arg(short, long, global = true, conflicts_with = "verbose", display_order = LAST)]
     pub(crate) quiet: bool,
+    /// Read settings from this file [default: $XDG_CONFIG_HOME/ripcurrent/config.toml].
+    #[arg(long, value_name = "FILE", global = true, display_order = LAST, value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Read no settings from any file.
+    #[arg(long, global = true, conflicts_with = "config", display_order = LAST)]
+    pub(crate) no_config: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -77,6 +91,10 @@ pub(crate) enum Command {
     Sim(SimArgs),
     /// Show everything at work on this machine: a tracker, seeds and a download over loopback
     Demo(DemoArgs),
+    /// Show what completes command lines in a shell
+    Completions(CompletionsArgs),
+    /// Show the manual, or write all of its pages into a folder
+    Man(ManArgs),
 }
 
 /// How to meet peers.
@@ -169,97 +187,6 @@ pub(crate) struct SeedArgs {
     pub(crate) json: bool,
 }
 
-/// See [`Command::Create`].
-#[derive(Debug, Args)]
-#[command(after_help = CREATE_EXAMPLES)]
-pub(crate) struct CreateArgs {
-    /// The file or folder. The torrent takes its name.
-    #[arg(value_hint = ValueHint::AnyPath)]
-    pub(crate) path: PathBuf,
-    /// Where to write the torrent [default: NAME.torrent in the current folder].
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace the output if it is there.
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// The address of a tracker. Each one given is a tier of its own (BEP 12); commas join several
-    /// in one tier.
-    #[arg(short, long = "tracker", value_name = "URL")]
-    pub(crate) trackers: Vec<String>,
-    /// Bytes of a piece, a power of two of at least 16K [default: chosen by the size].
-    #[arg(short = 'l', long, value_name = "SIZE", value_parser = piece_length)]
-    pub(crate) piece_length: Option<u32>,
-    /// Peers may come from the trackers alone (BEP 27).
-    #[arg(long)]
-    pub(crate) private: bool,
-    /// A remark for people.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: Option<String>,
-    /// Where it comes from; changes the info-hash.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) source: Option<String>,
-    /// The address of a web server that has the data (BEP 19); may be given several times.
-    #[arg(long = "web-seed", value_name = "URL")]
-    pub(crate) web_seeds: Vec<String>,
-    /// Leave the date of creation out, so that the same data makes the same file.
-    #[arg(long)]
-    pub(crate) no_date: bool,
-    /// Take files and folders along whose names begin with a dot.
-    #[arg(long)]
-    pub(crate) hidden: bool,
-    /// Take what symbolic links point to instead of skipping them.
-    #[arg(long)]
-    pub(crate) follow_links: bool,
-}
-
-/// See [`Command::Inspect`].
-#[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// The torrent file.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) torrent: PathBuf,
-    /// One JSON object instead of text for people.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// See [`Command::Announce`].
-#[derive(Debug, Args)]
-pub(crate) struct AnnounceArgs {
-    /// The torrent file.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) torrent: PathBuf,
-    /// Ask this tracker instead of the torrent's own.
-    #[arg(long, value_name = "URL")]
-    pub(crate) tracker: Option<String>,
-    /// The port to give as ours.
-    #[arg(long, default_value_t = DEFAULT_PORT)]
-    pub(crate) port: u16,
-    /// Ask from this address of the machine; bound to a loopback address, nothing else is asked.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) bind: Option<IpAddr>,
-    /// How many peers to ask for.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) num_want: u32,
-    /// How long to wait for an answer.
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
-    pub(crate) timeout: Duration,
-}
-
-/// See [`Command::Tracker`].
-#[derive(Debug, Args)]
-pub(crate) struct TrackerArgs {
-    /// The address to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
-    pub(crate) bind: IpAddr,
-    /// The TCP port to listen on; 0 for a free one.
-    #[arg(long, default_value_t = 6969)]
-    pub(crate) port: u16,
-    /// How often peers are told to announce.
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
-    pub(crate) interval: Duration,
-}
-
 /// See [`Command::Demo`].
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -291,15 +218,49 @@ impl Command {
 /// The port that is tried first.
 pub(crate) const DEFAULT_PORT: u16 = 6881;
 
-/// Reads the command line of the process; ends the process where it is wrong or asks for help.
-pub(crate) fn parse() -> Cli {
-    Cli::parse_from(with_default_command(std::env::args_os().collect()))
+/// Reads the command line of the process and the settings; ends the process where the command line
+/// is wrong or asks for help.
+pub(crate) fn parse() -> Result<Cli, Failure> {
+    let line = with_default_command(std::env::args_os().collect());
+    read(line, definition()).map_err(|mistake| match mistake {
+        Mistake::Line(error) => error.exit(),
+        Mistake::Settings(failure) => failure,
+    })
+}
+
+/// The definition of the command line.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// What can be wrong with what a command is told.
+#[derive(Debug)]
+enum Mistake {
+    Line(clap::Error),
+    Settings(Failure),
+}
+
+/// Reads the command line alone first: it says where the settings are and what needs none.
+fn read(line: Vec<OsString>, definition: clap::Command) -> Result<Cli, Mistake> {
+    let given = definition.clone().try_get_matches_from(&line);
+    let given = given.map_err(Mistake::Line)?;
+    let cli = Cli::from_arg_matches(&given).map_err(Mistake::Line)?;
+    if cli.no_config {
+        return Ok(cli);
+    }
+    let settings = Settings::load(cli.config.as_deref(), &definition);
+    let settings = settings.map_err(Mistake::Settings)?;
+    let preset = settings
+        .apply(definition, &given)
+        .map_err(Mistake::Settings)?;
+    let whole = preset.try_get_matches_from(&line).map_err(Mistake::Line)?;
+    Cli::from_arg_matches(&whole).map_err(Mistake::Line)
 }
 
 /// What the help ends with.
 fn ending() -> String {
     let short = "`ripcurrent FILE.torrent` means `ripcurrent download FILE.torrent`.";
-    format!("{short}\n\n{}", Exit::all_in_words())
+    format!("{short}\n\n{SETTINGS}\n\n{}", Exit::all_in_words())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -310,33 +271,43 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-fn piece_length(text: &str) -> Result<u32, String> {
-    let size = parse_size(text).map_err(|error| error.to_string())?;
-    u32::try_from(size).map_err(|_| "must be less than 4 GiB".into())
-}
-
 /// Puts `download` in front where no command is named but a torrent file is.
 fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
-    let is_count = |arg: &OsString| {
-        arg.to_str().is_some_and(|arg| {
-            ["--verbose", "--quiet"].contains(&arg)
-                || arg.strip_prefix('-').is_some_and(|flags| {
-                    !flags.is_empty() && flags.bytes().all(|flag| b"vq".contains(&flag))
-                })
-        })
-    };
-    let first = args.iter().skip(1).position(|arg| !is_count(arg));
-    let Some(first) = first.map(|at| at + 1) else {
-        return args;
-    };
-    if !is_command(&args[first]) && args[first..].iter().any(|arg| names_torrent(arg)) {
+    let mut first = 1;
+    while let Some(width) = args.get(first).and_then(|arg| global_width(arg)) {
+        first += width;
+    }
+    if let Some(command) = args.get(first)
+        && !is_command(command)
+        && args[first..].iter().any(|arg| names_torrent(arg))
+    {
         args.insert(first, "download".into());
     }
     args
 }
 
+/// How many arguments `arg` is with its value, if it is an option that every command has.
+fn global_width(arg: &OsStr) -> Option<usize> {
+    let arg = arg.to_str()?;
+    let Some(long) = arg.strip_prefix("--") else {
+        let flags = arg.strip_prefix('-')?;
+        let are_counts = !flags.is_empty() && flags.bytes().all(|flag| b"vq".contains(&flag));
+        return are_counts.then_some(1);
+    };
+    let (name, value) = match long.split_once('=') {
+        Some((name, _)) => (name, true),
+        None => (long, false),
+    };
+    let definition = definition();
+    let option = definition
+        .get_arguments()
+        .find(|option| option.get_long() == Some(name))?;
+    let takes_value = option.get_action().takes_values() && !value;
+    Some(1 + usize::from(takes_value))
+}
+
 fn is_command(arg: &OsStr) -> bool {
-    arg == "help" || Cli::command().find_subcommand(arg).is_some()
+    arg == "help" || definition().find_subcommand(arg).is_some()
 }
 
 fn names_torrent(arg: &OsStr) -> bool {
@@ -370,12 +341,14 @@ mod tests {
             "x.torrent --no-seed -q",
             "./d.d/x.torrent",
             "magnet:?xt=urn:btih:0",
+            "--config inspect x.torrent",
+            "--config=l -vv x.torrent",
         ] {
             let cli = read(line).unwrap();
             assert!(matches!(cli.command, Command::Download(_)), "{line}");
         }
         assert!(matches!(
-            read("-v inspect x.torrent").unwrap().command,
+            read("-v --config c inspect x.torrent").unwrap().command,
             Command::Inspect(_)
         ));
         assert!(read("x.iso").is_err() && read("").is_err() && read("-v").is_err());

@@ -48,7 +48,7 @@ impl Exit {
     ];
 
     /// In a few words, for people.
-    fn meaning(self) -> &'static str {
+    pub(crate) fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done",
             Exit::Internal => "internal error",

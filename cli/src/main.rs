@@ -15,6 +15,7 @@ mod json;
 mod limits;
 mod listen;
 mod load;
+mod manual;
 mod memory;
 mod news;
 mod progress;
@@ -23,6 +24,7 @@ mod record;
 mod say;
 mod seed;
 mod session;
+mod settings;
 #[cfg(feature = "sim")]
 mod sim;
 mod stop;
@@ -36,7 +38,13 @@ use exit::Outcome;
 use say::Level;
 
 fn main() -> ExitCode {
-    let cli = args::parse();
+    let cli = match args::parse() {
+        Ok(cli) => cli,
+        Err(failure) => {
+            say::line(format_args!("error: {failure}"));
+            return failure.exit().into();
+        }
+    };
     say::init_tracing(cli.verbose);
     limits::raise();
     if cli.command.tells_json() {
@@ -69,5 +77,7 @@ fn run(cli: Cli) -> Outcome {
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(&args, level),
         Command::Demo(args) => demo::run(&args, level),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args, level),
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn tree(root: &Path) -> Vec<(String, Vec<u8>)> {
 pub(crate) fn ripcurrent() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ripcurrent"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("XDG_CONFIG_HOME", "/proc/nowhere");
     command
 }
 
