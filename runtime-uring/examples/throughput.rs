@@ -1,7 +1,8 @@
 //! What the backend alone costs: receive over loopback, hash, write, and nothing of a protocol.
 //!
 //! ```text
-//! cargo run --release -p ripcurrent-runtime-uring --example throughput -- FOLDER [MIB [HASHERS [DISKS]]]
+//! cargo run --release -p ripcurrent-runtime-uring --example throughput -- \
+//!     FOLDER [MIB [HASHERS [DISKS [tokio-uring|epoll]]]]
 //! ```
 //!
 //! A second process sends so many MiB (1,024 unless told); this one cuts them into pieces of 1 MiB,
@@ -22,7 +23,7 @@ use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
-use ripcurrent_runtime_uring::{Control, Host, Listen, Options};
+use ripcurrent_runtime_uring::{Choice, Control, Host, Listen, Options};
 
 const PIECE: usize = 1 << 20;
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("--send-to") => send(&arguments[1..]),
         Some(folder) => receive(folder, &arguments[1..]),
-        None => Err("usage: throughput FOLDER [MIB [HASHERS [DISKS]]]".into()),
+        None => Err("usage: throughput FOLDER [MIB [HASHERS [DISKS [tokio-uring|epoll]]]]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,9 +54,19 @@ fn number(arguments: &[String], at: usize, otherwise: usize) -> Result<usize, Bo
     Ok(parsed.transpose()?.unwrap_or(otherwise))
 }
 
+fn backend(argument: Option<&String>) -> Result<Choice, Box<dyn Error>> {
+    match argument.map(String::as_str) {
+        None => Ok(Choice::Auto),
+        Some("tokio-uring") => Ok(Choice::TokioUring),
+        Some("epoll") => Ok(Choice::Epoll),
+        Some(other) => Err(format!("no backend is called {other}").into()),
+    }
+}
+
 fn receive(folder: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mib = number(arguments, 0, 1024)?;
     let host = Host::new(Options {
+        backend: backend(arguments.get(3))?,
         bind: Ipv4Addr::LOCALHOST.into(),
         listen: Listen::Port(0),
         loopback_only: true,

@@ -32,7 +32,7 @@ pub enum Choice {
 pub enum BackendName {
     /// io_uring by way of the crate `tokio-uring`; Linux 5.11 or later.
     TokioUring,
-    /// epoll by way of the crate `tokio`: works everywhere and costs more processor time.
+    /// epoll by way of the crate `tokio`: works everywhere.
     Epoll,
 }
 

@@ -1,8 +1,8 @@
 //! The backend over the crate `tokio`, and so over epoll: for kernels without io_uring and for
 //! containers that forbid it.
 //!
-//! Its operations wait until a socket is ready and then do what does not block. What runs out of
-//! turn in a ring needs no care here: a future may be dropped, and the sockets are the crate's own.
+//! An operation waits until its socket is ready, then does what does not block. Unlike over a ring, a
+//! future that is dropped would lose nothing; the carrier sees each of them to its end all the same.
 
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};

@@ -23,7 +23,13 @@
 //! | [`TokioUring`](BackendName::TokioUring) | Linux 5.11, and leave to use io_uring | machines of one's own |
 //! | [`Epoll`](BackendName::Epoll) | nothing | containers with the usual profile, old kernels, `kernel.io_uring_disabled` |
 //!
-//! Both pass the same suite (`ripcurrent_proto::conformance`) and share all but their sockets.
+//! Both pass the same suite (`ripcurrent_proto::conformance`) and share all but their sockets. For one
+//! fast peer they cost the same: 1.6 processor seconds for each GiB received, hashed and written
+//! (`examples/throughput.rs`, two virtual cores of an AMD EPYC, Linux 6.18).
+//!
+//! Every connection and open file takes one of the descriptors that the process may have.
+//! [`Descriptors`] raises that limit and says how many connections fit, a bound for the engine's
+//! `max_connections`; a listener that finds none left rests for a moment between its attempts.
 //!
 //! Writing to a connection that the far end has closed raises `SIGPIPE`, which programs in Rust
 //! ignore; a host inside another language's program must ignore it too.
