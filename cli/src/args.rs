@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::units::{parse_duration, parse_size};
 
 pub(crate) use create::CreateArgs;
-pub(crate) use look::InspectArgs;
+pub(crate) use look::{InspectArgs, VerifyArgs};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
 #[cfg(feature = "sim")]
 pub(crate) use sim::{ReplayArgs, Seeds, SimArgs, SimCommand};
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Create(CreateArgs),
     /// Show what a torrent file holds
     Inspect(InspectArgs),
+    /// Hash data that is there and tell what of it is right
+    Verify(VerifyArgs),
     /// Ask a torrent's trackers for peers, once
     Announce(AnnounceArgs),
     /// Run a small HTTP tracker that keeps everything in memory
@@ -210,6 +212,7 @@ impl Command {
         match self {
             Command::Download(args) => args.json,
             Command::Seed(args) => args.json,
+            Command::Verify(args) => args.json,
             _ => false,
         }
     }

@@ -146,6 +146,23 @@ pub(crate) enum Event<'a> {
         /// Peers that were banned.
         banned: u64,
     },
+    /// What `verify` found of one file.
+    File {
+        torrent: &'a str,
+        path: &'a str,
+        size: u64,
+        state: FileState,
+        /// Bytes of it in pieces that are right.
+        bytes_right: u64,
+    },
+    /// What `verify` found in all.
+    Verified {
+        torrent: &'a str,
+        files: usize,
+        files_right: usize,
+        pieces: u32,
+        pieces_right: u32,
+    },
     /// A command failed; the last line.
     Error {
         /// The exit code of the process.
@@ -191,6 +208,22 @@ pub(crate) enum Why {
     NoPeers,
     /// It could not go on; an `error` says why.
     Failed,
+}
+
+/// How a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FileState {
+    /// Every byte is right.
+    Right,
+    /// It is there under the name it has while it is downloaded.
+    Part,
+    /// What it shares pieces with is not there, and nothing else is wrong.
+    Unproven,
+    /// It is not what the torrent says.
+    Wrong,
+    /// It is not there.
+    Missing,
 }
 
 /// Bytes received for nothing, and why.
@@ -411,6 +444,20 @@ mod tests {
                 peers_most: 3,
                 corrupt: 1,
                 banned: 1,
+            },
+            Event::File {
+                torrent: T,
+                path: "film/a.mkv",
+                size: 1_000_000,
+                state: FileState::Wrong,
+                bytes_right: 983_616,
+            },
+            Event::Verified {
+                torrent: T,
+                files: 2,
+                files_right: 1,
+                pieces: 64,
+                pieces_right: 63,
             },
             Event::Error {
                 exit: 5,

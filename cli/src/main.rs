@@ -30,6 +30,7 @@ mod sim;
 mod stop;
 mod tracker;
 mod units;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Seed(args) => seed::run(args, level),
         Command::Create(args) => create::run(&args, level),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args, level),
         Command::Announce(args) => announce::run(&args, level),
         Command::Tracker(args) => tracker::run(&args, level),
         #[cfg(feature = "sim")]
