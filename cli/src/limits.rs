@@ -4,6 +4,7 @@ use ripcurrent_proto::api::Config;
 use ripcurrent_runtime_uring::Descriptors;
 
 use crate::exit::{Exit, Failure};
+use crate::units::Count;
 
 /// Takes as many open files as the system allows without asking anybody.
 pub(crate) fn raise() {
@@ -56,10 +57,11 @@ pub(crate) fn must_fit_seeds(seeds: u8, open: Descriptors) -> Result<(), Failure
     if need <= limit {
         return Ok(());
     }
-    let what = format!("only {limit} files may be open, and {seeds} seeds need {need}");
+    let asked = Count(u64::from(seeds), "seed");
+    let what = format!("only {limit} files may be open, and {asked} would need {need}");
     let fitting = limit.saturating_sub(DEMO) / SEED;
     Err(Failure::new(Exit::Forbidden, what).remedy(format!(
-        "Raise `ulimit -Hn`, or ask for fewer with --peers: {fitting} fit."
+        "Raise `ulimit -Hn`, or ask for fewer with --peers: {fitting} would fit."
     )))
 }
 
@@ -98,7 +100,7 @@ mod tests {
         assert!(must_fit_seeds(3, open).is_ok());
         let failure = must_fit_seeds(4, open).unwrap_err();
         assert_eq!(failure.exit(), Exit::Forbidden);
-        assert!(failure.to_string().contains("3 fit"), "{failure}");
+        assert!(failure.to_string().contains("3 would fit"), "{failure}");
         assert!(must_fit_seeds(u8::MAX, Descriptors::within(u64::MAX)).is_ok());
     }
 }

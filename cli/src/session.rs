@@ -216,11 +216,16 @@ fn with_room_for(config: Config, torrent: &Torrent) -> Config {
 
 /// Why the host does not run, and whether the system forbids it.
 pub(crate) fn refused_by_host(error: HostError) -> Failure {
-    let exit = match error.is_forbidden() {
+    let scarce = error.is_out_of_files();
+    let exit = match scarce || error.is_forbidden() {
         true => Exit::Forbidden,
         false => Exit::Internal,
     };
-    Failure::new(exit, "cannot work on this system").because(error)
+    let failure = Failure::new(exit, "cannot work on this system").because(error);
+    match scarce {
+        true => failure.remedy("Raise `ulimit -n`, or close other programs."),
+        false => failure,
+    }
 }
 
 struct Session<T> {

@@ -354,3 +354,17 @@ fn a_broken_line_is_an_orderly_end() {
     pair.download(ripcurrent(), &addr, [""; 0]);
     pair.arrived();
 }
+
+/// So few open files that nothing can begin are told as what they are.
+#[test]
+fn too_few_open_files_are_told() {
+    let pair = Pair::new();
+    for (backend, files) in [("tokio-uring", 8), ("tokio-uring", 11), ("epoll", 8)] {
+        let mut command = ripcurrent_after(&format!("ulimit -n {files}"));
+        let command = pair.fetching(&mut command, "127.0.0.1:9");
+        let output = Running::start(command.args(["--backend", backend])).end();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        assert!(said.contains("ulimit -n"), "{said}");
+    }
+}

@@ -65,6 +65,14 @@ pub enum HostError {
          seccomp profile (with Docker or Podman: `--security-opt seccomp=unconfined`)"
     )]
     RingMissing,
+    /// io_uring is there and lacks what the backend needs.
+    #[error("the io_uring of Linux {release} is too old: use Linux {}.{} or later", least.0, least.1)]
+    RingOld {
+        /// The kernel's own words.
+        release: String,
+        /// The first version that will do.
+        least: (u32, u32),
+    },
     /// io_uring is there and not allowed.
     #[error(
         "io_uring is not allowed here: see `sysctl kernel.io_uring_disabled` (0 allows it to all; \
@@ -108,8 +116,20 @@ impl HostError {
     pub fn is_forbidden(&self) -> bool {
         matches!(
             self,
-            HostError::RingMissing | HostError::RingForbidden | HostError::RingMemory
+            HostError::RingMissing
+                | HostError::RingOld { .. }
+                | HostError::RingForbidden
+                | HostError::RingMemory
         )
+    }
+
+    /// Whether too many files are open, in this process or in all.
+    #[must_use]
+    pub fn is_out_of_files(&self) -> bool {
+        let (HostError::Ring(error) | HostError::System(error)) = self else {
+            return false;
+        };
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
     }
 
     /// What a refusal of `io_uring_setup` means.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -406,27 +406,48 @@ const REFUSALS: [(i32, &str); 2] = [
     (libc::ENOSYS, "seccomp"),
 ];
 
+/// A listener to which the system refuses every connection rests between its attempts.
+#[test]
+fn a_listener_that_is_refused_rests() {
+    let looks = refusing(libc::SYS_accept4, libc::EPERM, || {
+        let host = Host::new(options(Choice::Epoll, LOOPBACK, Listen::Port(0))).unwrap();
+        let _visitor = TcpStream::connect(host.listening_at().unwrap()).unwrap();
+        let until = Instant::from_micros(500_000);
+        let mut looks = 0;
+        host.run(&mut Probe::default(), |_, now| {
+            looks += 1;
+            match now < until {
+                true => Control::Wait(Some(until)),
+                false => Control::Stop,
+            }
+        })
+        .unwrap();
+        looks
+    });
+    assert!(looks < 100, "{looks} looks while nothing could be done");
+}
+
 /// Does something on a thread to which the system refuses io_uring.
 fn without_rings<T: Send>(errno: i32, work: impl FnOnce() -> T + Send) -> T {
+    refusing(libc::SYS_io_uring_setup, errno, work)
+}
+
+/// Does something on a thread to which a system call is refused, as by a container's profile.
+fn refusing<T: Send>(call: i64, errno: i32, work: impl FnOnce() -> T + Send) -> T {
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(call, Vec::new())]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno as u32),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
     thread::scope(|scope| {
         let thread = scope.spawn(move || {
-            refuse_rings(errno as u32);
+            seccompiler::apply_filter(&program).unwrap();
             work()
         });
         thread.join().unwrap()
     })
-}
-
-/// Makes the system refuse `io_uring_setup` to this thread, as a container's profile does.
-fn refuse_rings(errno: u32) {
-    let filter = SeccompFilter::new(
-        BTreeMap::from([(libc::SYS_io_uring_setup, Vec::new())]),
-        SeccompAction::Allow,
-        SeccompAction::Errno(errno),
-        std::env::consts::ARCH.try_into().unwrap(),
-    );
-    let program: BpfProgram = filter.unwrap().try_into().unwrap();
-    seccompiler::apply_filter(&program).unwrap();
 }
 
 /// How many connections the crowd opens, and how much goes each way on each.

@@ -21,7 +21,8 @@ use super::{Carrier, Done, Sockets, shut_down};
 use crate::errno;
 use crate::options::Options;
 
-/// How long a listener rests after the system had no descriptor or memory for a connection.
+/// How long a listener rests after the system had no descriptor for a connection, or refused it for
+/// another reason that is not gone at once.
 const REST: Duration = Duration::from_millis(100);
 
 /// Who may come in and who may be visited.
@@ -105,13 +106,11 @@ impl<S: Sockets> Carrier<S> {
             }
             // Shut down by ourselves.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            Err(error) => {
-                let out_of = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-                let scarce = out_of
-                    .iter()
-                    .any(|code| error.raw_os_error() == Some(*code));
-                self.accept(listener, if scarce { REST } else { Duration::ZERO });
+            // Whoever it was has gone again; others may wait.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                self.accept(listener, Duration::ZERO);
             }
+            Err(_) => self.accept(listener, REST),
         }
     }
 
