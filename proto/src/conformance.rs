@@ -23,6 +23,7 @@ mod closing;
 mod disk;
 mod ledger;
 mod net;
+mod protected;
 mod script;
 mod stage;
 mod work;
@@ -68,6 +69,7 @@ enum Need {
     LockedRoot,
     KnownName,
     UnknownName,
+    Protected,
 }
 
 /// One scene of the suite.
@@ -103,8 +105,20 @@ pub struct Env {
     pub known_name: Option<String>,
     /// A name that does not exist.
     pub unknown_name: Option<String>,
+    /// The far end of TLS, where the host has one.
+    pub protected: Option<Protected>,
     /// How the two roles wait for each other.
     pub flags: Flags,
+}
+
+/// What takes connections that are protected by TLS, and passes on what is said to
+/// [`Env::listener`]. In a world where TLS hides nothing that is the listening role itself.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// A name that it can prove to have.
+    pub name: String,
 }
 
 /// The disk of the dialling role, from outside. Paths are absolute: [`Env::root`] and a relative
@@ -139,7 +153,14 @@ impl Flags {
 /// Every case of the suite.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    [net::CASES, closing::CASES, disk::CASES, work::CASES].concat()
+    let rooms = [
+        net::CASES,
+        protected::CASES,
+        closing::CASES,
+        disk::CASES,
+        work::CASES,
+    ];
+    rooms.concat()
 }
 
 impl Case {
@@ -184,6 +205,7 @@ impl Need {
                 "a folder that the system protects",
             ),
             Need::KnownName => (env.known_name.is_some(), "a resolver"),
+            Need::Protected => (env.protected.is_some(), "a far end of TLS"),
             Need::UnknownName => (env.unknown_name.is_some(), "a resolver that says no"),
         };
         (!met).then_some(missing)

@@ -10,6 +10,7 @@ mod connect;
 mod conns;
 mod cursor;
 mod receive;
+mod shield;
 mod sockets;
 mod transmit;
 
@@ -27,16 +28,17 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Sleep, sleep_until};
 
-use ripcurrent_proto::api::{Disk, EndReason, Input, Net, Output, TlsError, Transmission};
+use ripcurrent_proto::api::{Disk, EndReason, Input, Net, Output, Transmission};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Backend, Machine, Turn};
 
 use crate::bell::{Ear, Waker};
 use crate::options::{HostError, Options};
+use crate::tls::Trust;
 use crate::work::Work;
 use crate::{Clock, Control};
-use connect::Doors;
+use connect::{Doors, Made};
 use conns::Conns;
 use receive::Buffers;
 
@@ -55,6 +57,7 @@ struct Carrier<S: Sockets> {
     ready: VecDeque<Done<S>>,
     conns: Conns<S>,
     doors: Doors,
+    trust: Rc<Trust>,
     buffers: Buffers,
     work: Work,
     /// At the end nothing is started any more.
@@ -70,7 +73,7 @@ enum Done<S: Sockets> {
     },
     Connected {
         conn: ConnId,
-        result: io::Result<S::Stream>,
+        result: Result<Made<S>, EndReason>,
     },
     Received {
         conn: ConnId,
@@ -81,6 +84,16 @@ enum Done<S: Sockets> {
         conn: ConnId,
         transmission: Transmission,
         result: io::Result<()>,
+    },
+    /// What was sealed on a protected connection was sent.
+    Written {
+        conn: ConnId,
+        sealed: Transmission,
+        result: io::Result<()>,
+    },
+    /// There is something to tell of a protected connection.
+    News {
+        conn: ConnId,
     },
     Ended {
         conn: ConnId,
@@ -111,6 +124,7 @@ pub(crate) async fn run<S: Sockets, M: Machine>(
         ready: VecDeque::new(),
         conns: Conns::default(),
         doors: Doors::new(options),
+        trust: Rc::new(Trust::new(options.extra_roots.clone())),
         buffers: Buffers::default(),
         work,
         leaving: false,
@@ -241,6 +255,12 @@ impl<S: Sockets> Carrier<S> {
                 transmission,
                 result,
             } => self.on_transmitted(machine, conn, transmission, result),
+            Done::Written {
+                conn,
+                sealed,
+                result,
+            } => self.on_written(machine, conn, sealed, result),
+            Done::News { conn } => self.deliver(machine, conn),
             Done::Ended { conn, reason } => {
                 if self.conns.end(conn) {
                     machine.handle(now, Input::Ended { conn, reason });
@@ -267,21 +287,17 @@ impl<S: Sockets> Carrier<S> {
 
     fn carry_net(&mut self, net: Net) {
         match net {
-            Net::Connect {
-                conn, tls: Some(_), ..
-            } => {
-                self.conns.insert_stillborn(conn);
-                let reason = EndReason::Tls(TlsError::Unsupported);
-                self.ready.push_back(Done::Ended { conn, reason });
-            }
-            Net::Connect { conn, to, .. } => self.connect(conn, to),
+            Net::Connect { conn, to, tls } => self.connect(conn, to, tls),
             Net::Recv { conn, until } => {
                 self.conns.credit(conn, until);
+                self.deliver_soon(conn);
                 self.receive(conn);
             }
             Net::Transmit { conn, transmission } => self.transmit(conn, transmission),
             Net::Close { conn } => {
+                self.say_goodbye(conn);
                 self.conns.close(conn);
+                self.bring_home(conn);
                 self.settle(conn);
             }
         }

@@ -76,6 +76,11 @@ impl Sockets for Epoll {
         (transmission, result)
     }
 
+    fn send_last(stream: &TcpStream, bytes: &[u8]) {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let _ = SockRef::from(stream).send_with_flags(bytes, flags);
+    }
+
     fn shut_down(stream: &TcpStream) {
         // It fails where the connection is over already.
         let _ = SockRef::from(stream).shutdown(Shutdown::Both);

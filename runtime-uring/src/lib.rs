@@ -97,6 +97,7 @@ mod host;
 mod options;
 mod pool;
 mod resolve;
+mod tls;
 mod tokio_uring;
 mod work;
 
@@ -105,5 +106,6 @@ pub use choice::{BackendName, Choice, Chosen};
 pub use descriptors::Descriptors;
 pub use host::{Control, Host};
 pub use options::{HostError, Listen, Options};
+pub use tls::{BadRoots, Roots};
 
 use clock::Clock;

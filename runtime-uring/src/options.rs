@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::choice::Choice;
+use crate::tls::Roots;
 
 /// The settings of a host.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Options {
     /// Nothing but loopback addresses is dialled, accepted or resolved, whatever the engine asks
     /// for: the second line of defence behind the engine's own `loopback_only`.
     pub loopback_only: bool,
+    /// Authorities whose certificates are believed besides those of the system's.
+    pub extra_roots: Roots,
     /// The most files kept open between operations; an operation of a disk thread may hold one
     /// more each.
     pub max_open_files: usize,
@@ -47,6 +50,7 @@ impl Default for Options {
             bind: Ipv6Addr::UNSPECIFIED.into(),
             listen: Listen::Port(0),
             loopback_only: false,
+            extra_roots: Roots::default(),
             max_open_files: 128,
             hash_threads: 1,
             disk_threads: 2,

@@ -6,10 +6,12 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
 use ripcurrent_proto::api::Transmission;
 use rustix::system::uname;
+use socket2::SockRef;
 use tokio_uring::buf::{BoundedBuf, IoBuf};
 use tokio_uring::net::TcpStream;
 
@@ -111,6 +113,13 @@ impl Sockets for TokioUring {
         let home =
             Rc::into_inner(shared).expect("the writes are done and have dropped their shares");
         (home, result)
+    }
+
+    fn send_last(stream: &TcpStream, bytes: &[u8]) {
+        // SAFETY: the stream owns the descriptor, which stays open through the call.
+        let socket = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let _ = SockRef::from(&socket).send_with_flags(bytes, flags);
     }
 
     fn shut_down(stream: &TcpStream) {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
@@ -9,8 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use ripcurrent_proto::conformance::{Case, Env, Failure, Files, Flags, Script, cases};
-use ripcurrent_runtime_uring::{Choice, Control, Host, Listen, Options};
+use common::tls::{Authority, Terminal, Valid};
+use ripcurrent_proto::conformance::{Case, Env, Failure, Files, Flags, Protected, Script, cases};
+use ripcurrent_runtime_uring::{Choice, Control, Host, Listen, Options, Roots};
 use socket2::{Domain, Socket, Type};
 
 /// Every case of the suite, over tokio-uring and IPv4.
@@ -80,6 +83,10 @@ fn play(
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind((listen_at, 0)).unwrap();
     let silent = Silence::new(listen_at);
+    let authority = Authority::new();
+    let server = authority.server(&["terminal.test"], Valid::Now);
+    let terminal = Terminal::new(server, listen_at, listener.local_addr().unwrap());
+    let roots = Roots::from_pem(authority.pem().as_bytes()).unwrap();
     let env = Env {
         listener: listener.local_addr().unwrap(),
         refusing: refusing(listen_at),
@@ -91,6 +98,10 @@ fn play(
         files: Some(Arc::new(Outside)),
         known_name: Some("localhost".into()),
         unknown_name: Some("no-such-host.invalid".into()),
+        protected: Some(Protected {
+            addr: terminal.addr,
+            name: "terminal.test".into(),
+        }),
         flags: Flags::default(),
     };
     if let Some(missing) = case.unmet(&env) {
@@ -100,24 +111,37 @@ fn play(
     let (listening, dialling) = (env.clone(), env);
     let (listening_case, dialling_case) = (*case, *case);
     let listener = thread::spawn(move || match listening_case.listener(&listening) {
-        Some(script) => drive(script, listening_backend, listen_at, Listen::On(listener)),
+        Some(script) => drive(
+            script,
+            listening_backend,
+            listen_at,
+            Listen::On(listener),
+            Roots::default(),
+        ),
         None => Ok(()),
     });
     let dialler = thread::spawn(move || {
         let script = dialling_case.dialler(&dialling);
-        drive(script, dialling_backend, dial_from, Listen::No)
+        drive(script, dialling_backend, dial_from, Listen::No, roots)
     });
     let outcomes = [dialler.join().unwrap(), listener.join().unwrap()];
     outcomes.into_iter().collect()
 }
 
 /// Drives a script on a host of its own until it is over.
-fn drive(mut script: Script, backend: Choice, bind: IpAddr, listen: Listen) -> Result<(), Failure> {
+fn drive(
+    mut script: Script,
+    backend: Choice,
+    bind: IpAddr,
+    listen: Listen,
+    extra_roots: Roots,
+) -> Result<(), Failure> {
     let host = Host::new(Options {
         backend,
         bind,
         listen,
         loopback_only: true,
+        extra_roots,
         max_open_files: 16,
         ..Options::default()
     });

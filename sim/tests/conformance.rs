@@ -9,7 +9,7 @@ use ripcurrent_proto::api::{Input, Output};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
-use ripcurrent_proto::conformance::{self, Case, Env, Flags, Script, cases};
+use ripcurrent_proto::conformance::{self, Case, Env, Flags, Protected, Script, cases};
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_sim::disk::Files;
 use ripcurrent_sim::names::Names;
@@ -68,6 +68,10 @@ fn play(
         files: Some(Arc::new(Outside(disk.clone()))),
         known_name: Some("localhost".into()),
         unknown_name: Some("nowhere.invalid".into()),
+        protected: Some(Protected {
+            addr: SocketAddr::new(addr(1), PORT),
+            name: "anybody.test".into(),
+        }),
         flags: Flags::default(),
     };
     case.unmet(&env).map_or(Ok(()), Err)?;

@@ -14,7 +14,7 @@ use crate::base::time::Duration;
 const MIB: usize = 1 << 20;
 
 /// Long enough for an operation to be in flight.
-const MOMENT: Duration = Duration::from_millis(50);
+pub(super) const MOMENT: Duration = Duration::from_millis(50);
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -315,7 +315,7 @@ fn is_eof_or(reason: EndReason, kind: IoErrorKind) -> bool {
 }
 
 /// So many MiB, gathered from one slab.
-fn flood(mib: usize) -> Transmission {
+pub(super) fn flood(mib: usize) -> Transmission {
     let slab = Arc::new(slab_of(&patterned(0, 0, MIB)));
     let mut transmission = Transmission::default();
     for _ in 0..mib {
@@ -330,7 +330,7 @@ async fn wait_for_the_end(stage: Stage) -> Verdict {
     stage.ended_whatever_comes(conn).await
 }
 
-async fn hear_to_the_end(stage: Stage) -> Verdict {
+pub(super) async fn hear_to_the_end(stage: Stage) -> Verdict {
     let conn = stage.accepted().await;
     stage.receive(conn, 4, 500_000, 30_000).await?;
     stage.credit(conn, 500_001);

@@ -11,8 +11,8 @@ use crate::api::{Part, Transmission};
 use crate::base::id::ConnId;
 use crate::base::time::Duration;
 
-const KIB: usize = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const KIB: usize = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 
 /// Long enough for what must not come to come.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -135,7 +135,7 @@ async fn early_data_writer(env: Env, stage: Stage) -> Verdict {
 }
 
 /// Sends back whatever comes until the far end closes.
-async fn echo(stage: Stage) -> Verdict {
+pub(super) async fn echo(stage: Stage) -> Verdict {
     let conn = stage.accepted().await;
     loop {
         let at = stage.received(conn);
@@ -147,7 +147,13 @@ async fn echo(stage: Stage) -> Verdict {
     }
 }
 
-async fn hear_echo(env: Env, stage: Stage, len: u64, size: usize, window: u64) -> Verdict {
+pub(super) async fn hear_echo(
+    env: Env,
+    stage: Stage,
+    len: u64,
+    size: usize,
+    window: u64,
+) -> Verdict {
     let conn = stage.connect(env.listener).await?;
     join(
         stage.send_stream(conn, 1, len, size),
@@ -158,7 +164,7 @@ async fn hear_echo(env: Env, stage: Stage, len: u64, size: usize, window: u64) -
 
 /// Sends one stream and receives another at the same time, and tells the other when all is read, so
 /// that nobody closes over unread data. `before` bytes have been received already.
-async fn exchange(
+pub(super) async fn exchange(
     stage: &Stage,
     conn: ConnId,
     (out, back): (u64, u64),
@@ -227,7 +233,7 @@ fn part(at: u32) -> Option<(usize, usize, usize)> {
     })
 }
 
-async fn send_parts(env: Env, stage: Stage) -> Verdict {
+pub(super) async fn send_parts(env: Env, stage: Stage) -> Verdict {
     let (slabs, _) = parts_in_one_row();
     let slabs = slabs.map(|bytes| Arc::new(slab_of(&bytes)));
     let conn = stage.connect(env.listener).await?;
@@ -261,7 +267,7 @@ async fn send_parts(env: Env, stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn read_parts(stage: Stage) -> Verdict {
+pub(super) async fn read_parts(stage: Stage) -> Verdict {
     let (_, row) = parts_in_one_row();
     let conn = stage.accepted().await;
     stage.credit(conn, row.len() as u64);
@@ -278,7 +284,7 @@ async fn read_parts(stage: Stage) -> Verdict {
 /// More than any host keeps between a sender and a reader who does not read.
 const FLOOD: u64 = 32 * MIB;
 
-async fn patient_writer(env: Env, stage: Stage) -> Verdict {
+pub(super) async fn patient_writer(env: Env, stage: Stage) -> Verdict {
     let conn = stage.connect(env.listener).await?;
     let slab = Arc::new(slab_of(&patterned(9, 0, MIB as usize)));
     let mut transmission = Transmission::default();
@@ -294,7 +300,7 @@ async fn patient_writer(env: Env, stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn slow_reader(env: Env, stage: Stage) -> Verdict {
+pub(super) async fn slow_reader(env: Env, stage: Stage) -> Verdict {
     let conn = stage.accepted().await;
     stage.flag(&env, 0).await;
     stage.credit(conn, FLOOD);

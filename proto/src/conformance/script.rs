@@ -182,6 +182,7 @@ mod tests {
             files: None,
             known_name: None,
             unknown_name: None,
+            protected: None,
             flags: Flags::default(),
         };
         let case = cases().into_iter().find(|case| case.name == name).unwrap();

@@ -83,11 +83,21 @@ pub(super) async fn all<F: Future<Output = Verdict>>(parts: impl Iterator<Item =
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     ledger: Rc<RefCell<Ledger>>,
+    /// The name for which those must have a certificate who are dialled; `None` for no TLS.
+    tls: Option<Arc<str>>,
 }
 
 impl Stage {
     pub(super) fn new(ledger: Rc<RefCell<Ledger>>) -> Self {
-        Stage { ledger }
+        Stage { ledger, tls: None }
+    }
+
+    /// The same role, but whoever is dialled must prove to be `name`.
+    pub(super) fn protected(&self, name: &str) -> Self {
+        Stage {
+            ledger: Rc::clone(&self.ledger),
+            tls: Some(name.into()),
+        }
     }
 
     /// Waits until `look` finds something.
@@ -130,7 +140,7 @@ impl Stage {
 
     /// Starts to connect.
     pub(super) fn dial(&self, to: SocketAddr) -> ConnId {
-        self.ledger.borrow_mut().connect(to, None)
+        self.ledger.borrow_mut().connect(to, self.tls.clone())
     }
 
     /// Waits until a connection is made.

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, Abortable};
@@ -17,9 +18,11 @@ use ripcurrent_proto::drive::{Backend, Machine};
 use socket2::SockRef;
 use tokio::net::TcpSocket;
 
+use super::shield::Shield;
 use super::{Carrier, Done, Sockets, shut_down};
 use crate::errno;
 use crate::options::Options;
+use crate::tls::Trust;
 
 /// How long a listener rests after the system had no descriptor for a connection, or refused it for
 /// another reason that is not gone at once.
@@ -127,7 +130,7 @@ impl<S: Sockets> Carrier<S> {
     }
 
     /// Starts to connect.
-    pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr) {
+    pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr, tls: Option<Arc<str>>) {
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
         let prepared = match self.doors.allows(to.ip()) {
             true => self
@@ -140,18 +143,17 @@ impl<S: Sockets> Carrier<S> {
             Ok(socket) => {
                 let (abort, registration) = AbortHandle::new_pair();
                 self.conns.insert_connecting(conn, abort);
+                let making = make::<S>(socket, to, tls, Rc::clone(&self.trust));
                 self.start(async move {
-                    let made = Abortable::new(socket.connect(to), registration).await;
-                    let result = match made {
-                        Ok(made) => made.and_then(S::adopt),
-                        Err(_aborted) => Err(io::ErrorKind::Interrupted.into()),
-                    };
+                    let made = Abortable::new(making, registration).await;
+                    let aborted = |_| Err(failed(&io::ErrorKind::Interrupted.into()));
+                    let result = made.unwrap_or_else(aborted);
                     Done::Connected { conn, result }
                 });
             }
             Err(error) => {
                 self.conns.insert_stillborn(conn);
-                let reason = EndReason::Failed(errno::io_error(&error));
+                let reason = failed(&error);
                 self.ready.push_back(Done::Ended { conn, reason });
             }
         }
@@ -161,30 +163,62 @@ impl<S: Sockets> Carrier<S> {
         &mut self,
         machine: &mut M,
         conn: ConnId,
-        result: io::Result<S::Stream>,
+        result: Result<Made<S>, EndReason>,
     ) {
         let now = self.now();
-        let Some(entry) = self.conns.get_mut(conn) else {
-            return shut_down::<S>(result.ok().as_ref());
+        let entry = self.conns.get_mut(conn);
+        let Some(entry) = entry.filter(|entry| entry.is_live()) else {
+            shut_down::<S>(result.ok().map(|made| made.stream).as_ref());
+            return self.connect_is_over(conn);
         };
         entry.connecting = None;
-        if !entry.is_live() {
-            shut_down::<S>(result.ok().as_ref());
-            return self.settle(conn);
-        }
         match result {
-            Ok(stream) => {
-                entry.stream = Some(Rc::new(stream));
-                machine.handle(now, Input::Connected { conn });
+            Ok(made) => {
+                entry.stream = Some(Rc::new(made.stream));
+                entry.shield = made.shield;
+                match entry.shield {
+                    Some(_) => self.write_on(conn),
+                    None => machine.handle(now, Input::Connected { conn }),
+                }
                 self.receive(conn);
             }
-            Err(error) => {
-                self.conns.end(conn);
-                let reason = EndReason::Failed(errno::io_error(&error));
-                machine.handle(now, Input::Ended { conn, reason });
-            }
+            Err(reason) => self.end(machine, conn, reason),
         }
     }
+
+    fn connect_is_over(&mut self, conn: ConnId) {
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.connecting = None;
+        }
+        self.settle(conn);
+    }
+}
+
+/// A connection that was made.
+pub(super) struct Made<S: Sockets> {
+    stream: S::Stream,
+    /// Of one that is to be protected; nothing was said yet.
+    shield: Option<Box<Shield>>,
+}
+
+/// Connects; where a name is to be proven, finds out by what.
+async fn make<S: Sockets>(
+    socket: TcpSocket,
+    to: SocketAddr,
+    tls: Option<Arc<str>>,
+    trust: Rc<Trust>,
+) -> Result<Made<S>, EndReason> {
+    let shield = match tls {
+        Some(name) => Some(Box::new(Shield::new(trust.begin(&name).await?))),
+        None => None,
+    };
+    let stream = socket.connect(to).await.and_then(S::adopt);
+    let stream = stream.map_err(|error| failed(&error))?;
+    Ok(Made { stream, shield })
+}
+
+fn failed(error: &io::Error) -> EndReason {
+    EndReason::Failed(errno::io_error(error))
 }
 
 /// A socket for a connection to `to`, bound to the local address where there is one.

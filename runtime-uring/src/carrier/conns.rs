@@ -8,12 +8,15 @@ use std::rc::Rc;
 use futures_util::future::AbortHandle;
 use ripcurrent_proto::base::id::ConnId;
 
+use super::shield::Shield;
 use super::{Sockets, shut_down};
 
 /// One connection.
 pub(super) struct Conn<S: Sockets> {
     id: ConnId,
     pub(super) stream: Option<Rc<S::Stream>>,
+    /// What stands between the stream and the machine, where the connection is protected.
+    pub(super) shield: Option<Box<Shield>>,
     /// Cancels a connect in flight; `None` when there is none.
     pub(super) connecting: Option<AbortHandle>,
     pub(super) receiving: bool,
@@ -35,6 +38,7 @@ impl<S: Sockets> Conn<S> {
         Conn {
             id,
             stream: None,
+            shield: None,
             connecting: None,
             receiving: false,
             transmitting: false,
@@ -52,9 +56,22 @@ impl<S: Sockets> Conn<S> {
         !self.ended && !self.closing
     }
 
+    /// Whether the machine wants it to be closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// How much may be received now.
     pub(super) fn credit(&self) -> u64 {
         self.until.saturating_sub(self.received)
+    }
+
+    /// How much may be received from the stream now.
+    pub(super) fn appetite(&self) -> u64 {
+        match &self.shield {
+            None => self.credit(),
+            Some(shield) => shield.appetite(),
+        }
     }
 }
 
@@ -143,7 +160,8 @@ impl<S: Sockets> Conns<S> {
         let Some(conn) = self.get_mut(id) else {
             return false;
         };
-        let in_flight = conn.receiving || conn.transmitting || conn.connecting.is_some();
+        let writing = conn.shield.as_ref().is_some_and(|shield| shield.writing);
+        let in_flight = conn.receiving || conn.transmitting || conn.connecting.is_some() || writing;
         let settled = conn.closing && !in_flight && !conn.settled;
         conn.settled |= settled;
         settled

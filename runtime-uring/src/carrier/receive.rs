@@ -57,7 +57,7 @@ impl<S: Sockets> Carrier<S> {
         let Some(entry) = self.conns.get_mut(conn) else {
             return;
         };
-        let credit = usize::try_from(entry.credit()).unwrap_or(usize::MAX);
+        let credit = usize::try_from(entry.appetite()).unwrap_or(usize::MAX);
         let Some(stream) = &entry.stream else { return };
         if entry.receiving || credit == 0 || !entry.is_live() {
             return;
@@ -88,6 +88,9 @@ impl<S: Sockets> Carrier<S> {
             entry.receiving = false;
             match result {
                 _ if !entry.is_live() => {}
+                result if entry.shield.is_some() => {
+                    self.on_sealed(machine, conn, result.map(|len| &buffer[..len]));
+                }
                 Ok(0) => self.end(machine, conn, EndReason::Eof),
                 Ok(len) => {
                     entry.received += len as u64;

@@ -41,6 +41,9 @@ pub(crate) trait Sockets: 'static {
         transmission: Transmission,
     ) -> (Transmission, io::Result<()>);
 
+    /// Sends what the system takes at once, while nothing else is being sent; the rest is lost.
+    fn send_last(stream: &Self::Stream, bytes: &[u8]);
+
     /// Makes every operation on the connection end.
     fn shut_down(stream: &Self::Stream);
 

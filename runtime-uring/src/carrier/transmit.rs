@@ -20,10 +20,14 @@ impl<S: Sockets> Carrier<S> {
                 .clone()
                 .filter(|_| entry.connecting.is_none())?;
             entry.transmitting = true;
-            Some(stream)
+            Some((stream, entry.shield.as_mut()))
         });
         match stream {
-            Some(stream) => self.start(async move {
+            Some((_, Some(shield))) => {
+                shield.send(transmission);
+                self.write_on(conn);
+            }
+            Some((stream, None)) => self.start(async move {
                 let (transmission, result) = S::send(&stream, transmission).await;
                 Done::Transmitted {
                     conn,

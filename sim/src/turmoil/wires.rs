@@ -48,7 +48,8 @@ impl Window {
             self.unacknowledged.set(self.unacknowledged.get() + bytes);
             return;
         }
-        self.used.set(self.used.get() - bytes);
+        // Whoever sent and left before this end was there took the count along.
+        self.used.set(self.used.get().saturating_sub(bytes));
         self.wake();
     }
 
