@@ -10,6 +10,7 @@ mod percent;
 pub mod registry;
 pub mod schedule;
 pub mod scrape;
+pub mod scraper;
 pub mod service;
 pub mod url;
 
