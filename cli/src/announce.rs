@@ -94,7 +94,7 @@ pub(crate) fn run(args: &AnnounceArgs, level: Level) -> Outcome {
 }
 
 /// A v2-only torrent is announced by the first 20 bytes of its hash (BEP 52).
-fn identity(torrent: &Torrent) -> Result<Identity, Failure> {
+pub(crate) fn identity(torrent: &Torrent) -> Result<Identity, Failure> {
     let Config {
         peer_id_prefix,
         client_name,

@@ -25,7 +25,7 @@ pub(crate) use look::{InspectArgs, VerifyArgs};
 pub(crate) use manual::{CompletionsArgs, ManArgs};
 #[cfg(feature = "sim")]
 pub(crate) use sim::{ReplayArgs, Seeds, SimArgs, SimCommand};
-pub(crate) use trackers::{AnnounceArgs, TrackerArgs};
+pub(crate) use trackers::{AnnounceArgs, ScrapeArgs, TrackerArgs};
 
 const DOWNLOAD_EXAMPLES: &str = "\
 Examples:
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Ask a torrent's trackers for peers, once
     Announce(AnnounceArgs),
+    /// Ask a torrent's trackers how many peers there are
+    Scrape(ScrapeArgs),
     /// Run a small HTTP tracker that keeps everything in memory
     Tracker(TrackerArgs),
     /// Run whole swarms in a simulated world, the same way each time
@@ -213,6 +215,7 @@ impl Command {
             Command::Download(args) => args.json,
             Command::Seed(args) => args.json,
             Command::Verify(args) => args.json,
+            Command::Scrape(args) => args.json,
             _ => false,
         }
     }

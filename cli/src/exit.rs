@@ -62,10 +62,10 @@ impl Exit {
         }
     }
 
-    /// All of them in a sentence.
+    /// All of them, a line each.
     pub(crate) fn all_in_words() -> String {
-        let codes = Exit::ALL.map(|exit| format!("{} {}", exit as u8, exit.meaning()));
-        format!("Exit codes: {}.", codes.join(", "))
+        let codes = Exit::ALL.map(|exit| format!("\n  {} {}", exit as u8, exit.meaning()));
+        format!("Exit codes:{}", codes.concat())
     }
 
     /// In one word, for programs.

@@ -163,6 +163,19 @@ pub(crate) enum Event<'a> {
         pieces: u32,
         pieces_right: u32,
     },
+    /// What a tracker told `scrape`: the counts or an `error`.
+    Scraped {
+        torrent: &'a str,
+        url: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seeds: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leechers: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        downloads: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a str>,
+    },
     /// A command failed; the last line.
     Error {
         /// The exit code of the process.
@@ -458,6 +471,22 @@ mod tests {
                 files_right: 1,
                 pieces: 64,
                 pieces_right: 63,
+            },
+            Event::Scraped {
+                torrent: T,
+                url: "http://tracker.example/announce",
+                seeds: Some(12),
+                leechers: Some(3),
+                downloads: Some(140),
+                error: None,
+            },
+            Event::Scraped {
+                torrent: T,
+                url: "http://tracker.example/announce",
+                seeds: None,
+                leechers: None,
+                downloads: None,
+                error: Some("HTTP status 404"),
             },
             Event::Error {
                 exit: 5,

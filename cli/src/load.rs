@@ -64,6 +64,14 @@ pub(crate) fn transferable(path: &Path) -> Result<Torrent, Failure> {
     Ok(torrent)
 }
 
+/// What programs know a torrent by: the v1 info-hash in hexadecimal, of a v2-only torrent the v2
+/// info-hash.
+pub(crate) fn id(torrent: &Torrent) -> String {
+    let hashes = torrent.hashes();
+    let v1 = hashes.v1.map(|hash| hex(&hash));
+    v1.or_else(|| Some(hex(&hashes.v2?))).unwrap_or_default()
+}
+
 /// Displays bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

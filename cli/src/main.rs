@@ -22,6 +22,7 @@ mod progress;
 mod ranges;
 mod record;
 mod say;
+mod scrape;
 mod seed;
 mod session;
 mod settings;
@@ -75,6 +76,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args, level),
         Command::Announce(args) => announce::run(&args, level),
+        Command::Scrape(args) => scrape::run(&args),
         Command::Tracker(args) => tracker::run(&args, level),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(&args, level),

@@ -224,10 +224,7 @@ fn tell(torrent: &Torrent, files: &[Verdict<'_>], pieces: &[Found]) -> Result<()
     if !json::is_on() {
         return say::data(listing(files));
     }
-    let hashes = torrent.hashes();
-    let v1 = hashes.v1.as_ref().map(|hash| load::hex(hash));
-    let v2 = || hashes.v2.as_ref().map(|hash| load::hex(hash));
-    let id = v1.or_else(v2).unwrap_or_default();
+    let id = load::id(torrent);
     for file in files {
         json::emit(&Event::File {
             torrent: &id,

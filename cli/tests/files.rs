@@ -123,7 +123,9 @@ fn hostile_torrents_end_with_the_code_for_bad_torrents() {
             continue;
         }
         let path = folder.join(torrent["file"].as_str().unwrap());
-        for command in ["inspect", "download", "seed", "announce"] {
+        for command in [
+            "inspect", "download", "seed", "verify", "announce", "scrape",
+        ] {
             let (_, said) = run_to(dir.path(), 3, &[command, path.to_str().unwrap()]);
             assert!(said.starts_with("error: "), "{said}");
         }

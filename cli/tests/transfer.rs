@@ -297,6 +297,38 @@ fn announce_prints_the_peers() {
     );
 }
 
+/// `scrape` tells the counts of every tracker that answers, and of the others why not; programs
+/// read the same.
+#[test]
+fn scrape_prints_the_counts() {
+    let scene = Scene::new();
+    write(&scene.path("seed/file"), 100_000);
+    let dead = format!("http://{}:9/announce", scene.row.ip(9));
+    let torrent = scene.torrent("file", &["--tracker", &dead]);
+    let mut seed = scene.seed(&torrent, 2, &["-v"]);
+    seed.expect("tracker");
+    let bind = scene.row.ip(3).to_string();
+    let args = ["scrape", &torrent, "--bind", &bind];
+    let (out, said) = run_to(scene.dir.path(), 0, &args);
+    let expected = "     1 seeds      0 leechers        0 downloads  ";
+    assert_eq!(out, format!("{expected}{}\n", scene.announce));
+    assert_eq!(said, format!("tracker {dead}: connection refused\n"));
+    let args = ["scrape", &torrent, "--bind", &bind, "--json", "-q"];
+    let (out, _) = run_to(scene.dir.path(), 0, &args);
+    let lines: Vec<serde_json::Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (&lines[0]["event"], &lines[0]["seeds"]),
+        (&"scraped".into(), &1.into())
+    );
+    assert_eq!(lines[1]["error"], "connection refused");
+    let args = ["scrape", &torrent, "--bind", &bind, "--tracker", &dead];
+    let (out, said) = run_to(scene.dir.path(), 4, &args);
+    assert!(out.is_empty() && said.contains("Try again later"), "{said}");
+}
+
 /// Bound to a loopback address, nothing but loopback addresses is spoken to, whoever names them.
 #[test]
 fn bound_to_loopback_nothing_else_is_reached() {

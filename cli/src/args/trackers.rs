@@ -1,4 +1,4 @@
-//! The command lines of `announce` and `tracker`.
+//! The command lines of `announce`, `scrape` and `tracker`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,6 +8,13 @@ use clap::{Args, ValueHint};
 
 use super::DEFAULT_PORT;
 use crate::units::parse_duration;
+
+const SCRAPE_EXAMPLES: &str = "\
+Example:
+  ripcurrent scrape x.torrent
+
+All trackers are asked at once. Peers are counted by each tracker for itself, so numbers of several
+do not add up.";
 
 /// See [`Command::Announce`](super::Command::Announce).
 #[derive(Debug, Args)]
@@ -30,6 +37,27 @@ pub(crate) struct AnnounceArgs {
     /// How long to wait for an answer.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
+}
+
+/// See [`Command::Scrape`](super::Command::Scrape).
+#[derive(Debug, Args)]
+#[command(after_help = SCRAPE_EXAMPLES)]
+pub(crate) struct ScrapeArgs {
+    /// The torrent file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) torrent: PathBuf,
+    /// Ask this tracker instead of the torrent's own; its announce address, as in torrents.
+    #[arg(long, value_name = "URL")]
+    pub(crate) tracker: Option<String>,
+    /// Ask from this address of the machine; bound to a loopback address, nothing else is asked.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Option<IpAddr>,
+    /// How long to wait for all answers.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+    /// One JSON object a line instead of text for people (cli/JSON.md).
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// See [`Command::Tracker`](super::Command::Tracker).
