@@ -359,7 +359,7 @@ fn a_broken_line_is_an_orderly_end() {
 #[test]
 fn too_few_open_files_are_told() {
     let pair = Pair::new();
-    for (backend, files) in [("tokio-uring", 8), ("tokio-uring", 11), ("epoll", 8)] {
+    for (backend, files) in [("tokio-uring", 8), ("tokio-uring", 14), ("epoll", 14)] {
         let mut command = ripcurrent_after(&format!("ulimit -n {files}"));
         let command = pair.fetching(&mut command, "127.0.0.1:9");
         let output = Running::start(command.args(["--backend", backend])).end();

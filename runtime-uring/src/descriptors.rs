@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::options::Options;
+use crate::options::{HostError, Options};
 
 /// Standard streams.
 const STREAMS: u64 = 3;
@@ -27,6 +27,9 @@ const RESERVED: u64 = STREAMS + HOST + DISK + NAMES + TRACKERS + IN_PASSING + PR
 
 /// What works with less than [`RESERVED`], with some luck.
 const LEAST: u64 = 8;
+
+/// Below this a host cannot even begin.
+const LEAST_LIMIT: u64 = STREAMS + HOST;
 
 /// How the descriptors that a process may have are shared out, when one host runs in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,16 @@ impl Descriptors {
     pub fn of_process() -> Self {
         let limit = getrlimit(Resource::Nofile).current;
         Descriptors::within(limit.unwrap_or(u64::MAX))
+    }
+
+    /// Checks that a host can begin at all: the runtimes panic where it cannot.
+    pub(crate) fn check() -> Result<(), HostError> {
+        let limit = Descriptors::of_process().limit;
+        let least = LEAST_LIMIT;
+        match limit < least {
+            true => Err(HostError::OpenFiles { limit, least }),
+            false => Ok(()),
+        }
     }
 
     /// Shares out `limit` descriptors: a quarter of what is left over for files, as far as a host

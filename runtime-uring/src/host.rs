@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 use crate::bell::Waker;
 use crate::choice::{Chosen, Network};
 use crate::clock::Clock;
+use crate::descriptors::Descriptors;
 use crate::options::{HostError, Listen, Options};
 use crate::work::Work;
 
@@ -45,6 +46,7 @@ impl Host {
     /// If io_uring was asked for and is not to be had (each error names the remedy), if the address
     /// to listen at is not, or if the system has no thread or descriptor left.
     pub fn new(mut options: Options) -> Result<Self, HostError> {
+        Descriptors::check()?;
         let (network, backend) = Network::choose(&options)?;
         let listener = listen(&mut options)?;
         let listening_at = match &listener {

@@ -109,6 +109,14 @@ pub enum HostError {
         /// The address.
         addr: IpAddr,
     },
+    /// Fewer files may be open than a host needs to begin with.
+    #[error("only {limit} files may be open, and {least} are needed")]
+    OpenFiles {
+        /// How many may be open (`RLIMIT_NOFILE`).
+        limit: u64,
+        /// How many are needed.
+        least: u64,
+    },
     /// A thread or an eventfd cannot be made.
     #[error("the system refused a thread or a descriptor")]
     System(#[source] io::Error),
@@ -127,13 +135,16 @@ impl HostError {
         )
     }
 
-    /// Whether too many files are open, in this process or in all.
+    /// Whether too few files may be open, in this process or in all.
     #[must_use]
     pub fn is_out_of_files(&self) -> bool {
-        let (HostError::Ring(error) | HostError::System(error)) = self else {
-            return false;
-        };
-        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+        match self {
+            HostError::OpenFiles { .. } => true,
+            HostError::Ring(error) | HostError::System(error) => {
+                matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+            }
+            _ => false,
+        }
     }
 
     /// What a refusal of `io_uring_setup` means.
