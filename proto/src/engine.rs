@@ -311,7 +311,7 @@ impl Engine {
             let Some(torrent) = self.torrents.get_mut(&id) else {
                 continue;
             };
-            if torrent.leave_on(&mut self.shared) {
+            if torrent.leave_on(now, &mut self.shared) {
                 self.shared.set_limits(now, Some(id), None, None);
                 self.by_hash.remove(&torrent.info_hash());
                 self.torrents.remove(&id);
@@ -344,6 +344,12 @@ impl Engine {
             }
             Timer::Tracker(id) => {
                 self.with(id, |torrent, shared| torrent.tracker_timer(now, shared));
+            }
+            Timer::Pass(id) => {
+                self.with(id, |torrent, shared| torrent.pass_due(now, shared));
+            }
+            Timer::Room(id) => {
+                self.with(id, |torrent, shared| torrent.retry_due(now, shared));
             }
             Timer::Dial(id) => {
                 self.with(id, |torrent, shared| torrent.dial_timer(now, shared));

@@ -253,6 +253,41 @@ impl Picker {
         Arrival::New { piece_complete }
     }
 
+    /// Opens a closed piece of which these blocks are there already, from an earlier run: `giver`
+    /// stands for whoever gave them. Whether all of them are there.
+    ///
+    /// # Panics
+    /// If the piece is not closed (see [`Picker::is_closed`]), or `blocks` are not its blocks.
+    pub fn restore(&mut self, piece: PieceIndex, blocks: &Bitfield, giver: ConnId) -> bool {
+        assert!(self.is_closed(piece), "{piece:?} is closed");
+        assert_eq!(blocks.len(), self.layout.blocks_in(piece) as usize);
+        let slot = self.open_closed(piece);
+        self.open.update(slot, |open| {
+            for at in blocks.iter() {
+                open.arrived(giver, at as u32);
+            }
+        });
+        self.open.at(slot).is_complete()
+    }
+
+    /// The blocks of `piece` that have arrived; empty if it is not open.
+    #[must_use]
+    pub fn blocks_had(&self, piece: PieceIndex) -> Bitfield {
+        let mut had = Bitfield::new(self.layout.blocks_in(piece) as usize);
+        if let Some(open) = self.open.get(piece) {
+            for at in open.arrivals() {
+                had.insert(at);
+            }
+        }
+        had
+    }
+
+    /// Whether `piece` is missing, wanted and not open.
+    #[must_use]
+    pub fn is_closed(&self, piece: PieceIndex) -> bool {
+        self.wants(piece) && !self.is_open(piece)
+    }
+
     /// Who is still asked for `block`, arrived or not; at most three peers. After an arrival these
     /// are the ones to send a cancel, and to [`release`](Self::release).
     pub fn asked(&self, block: Block) -> impl Iterator<Item = ConnId> {

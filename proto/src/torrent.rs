@@ -1,7 +1,7 @@
 //! Floor 3: one torrent. Composes the machines of floor 2 and decides what they do together.
 //!
-//! Split by direction: [`check`] hashes what is there, [`download`] fetches, [`upload`] serves,
-//! [`control`] obeys people, [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
+//! Split by direction: [`check`] finds out what is there, [`download`] fetches, [`durable`] makes it
+//! last, [`room`] waits for room on the disk, [`upload`] serves, [`control`] obeys people, [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
 //! [`leave`] ends it all in good order; [`memory`] adds up what it may take.
 //!
 //! A piece is in one of these states, told by who holds it:
@@ -14,12 +14,14 @@ mod check;
 mod control;
 mod discovery;
 mod download;
+mod durable;
 mod gate;
 mod leave;
 pub(crate) mod links;
 pub(crate) mod memory;
 mod messages;
 pub(crate) mod peers;
+mod room;
 pub(crate) mod shared;
 mod slabs;
 mod upload;
@@ -31,12 +33,13 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::api::{
-    Access, Add, Config, Disk, DiskError, Event, FileStats, Mode, Output, PeerStats, Phase,
-    TorrentStats, Waste,
+    Access, Add, Check, Config, Disk, DiskError, Event, FileStats, Found, Mode, Output, PeerStats,
+    Phase, TorrentStats, Waste,
 };
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rate::Meter;
+use crate::base::slab::Slab;
 use crate::base::time::Instant;
 use crate::choke::Choker;
 use crate::meta;
@@ -44,6 +47,7 @@ use crate::meta::layout::{FileIndex, Layout, PieceIndex, Priority};
 use crate::peer::Peer;
 use crate::picker::{Counted, Picker};
 use crate::store::assembly::{Assembly, Writer};
+use crate::store::ledger::Ledger;
 use crate::store::suspects::Suspects;
 use crate::swarm::Swarm;
 use crate::tracker::schedule::{Announcer, Identity};
@@ -72,14 +76,28 @@ pub(crate) struct Torrent {
     meta: Arc<meta::Torrent>,
     layout: Arc<Layout>,
     mode: Mode,
-    trust: bool,
+    check_mode: Check,
     phase: Phase,
     /// Peers are not spoken to until people say so.
     paused: bool,
     /// The storage was opened and not closed.
     storage_open: bool,
-    /// Something was written since the last sync.
-    unsynced: bool,
+    /// How its files are opened.
+    opening: (Arc<str>, Access),
+    /// What of it is durable.
+    ledger: Ledger,
+    /// How it becomes so.
+    pass: durable::Pass,
+    passes: Alarm,
+    /// Verified pieces that wait for room on the disk.
+    unwritten: VecDeque<(PieceIndex, Slab)>,
+    /// The disk was full when it was last tried, and that was told.
+    told_full: bool,
+    retries: Alarm,
+    /// Something was missing since the start: that it came to be complete is announced.
+    fetching: bool,
+    /// The last pass, before leaving, has begun.
+    passed_last: bool,
     /// The files are to be deleted in the end.
     delete: bool,
     /// `Completed` was told.
@@ -126,13 +144,20 @@ impl Torrent {
         let rng = shared.rng.fork(&alloc::format!("torrent {}", add.id.0));
         let mut picker = Picker::new(layout.clone(), rng.fork("picker"));
         picker.set_sequential(add.sequential);
-        let wanted = wanted(&add, pieces);
+        let file_priorities = file_priorities(&add, &layout);
+        let wanted = wanted(&add, &layout, &file_priorities);
         for piece in (0..layout.pieces()).map(PieceIndex) {
             if !wanted.contains(piece.at()) {
                 picker.set_priority(piece, Priority::Unwanted);
             }
         }
-        let file_priorities = layout.files().iter().map(|_| Priority::Normal).collect();
+        let access = match add.mode {
+            Mode::Download => Access::Write {
+                preallocate: add.preallocate,
+                overwrite: add.overwrite,
+            },
+            Mode::Seed => Access::Read,
+        };
         let identity = Identity {
             info_hash,
             peer_id: shared.peer_id,
@@ -150,19 +175,27 @@ impl Torrent {
         let mut torrent = Torrent {
             id: add.id,
             info_hash,
-            layout,
             mode: add.mode,
-            trust: add.check == crate::api::Check::Trust,
+            check_mode: add.check,
             phase: Phase::Opening,
             paused: false,
             storage_open: true,
-            unsynced: false,
+            opening: (add.root, access),
+            ledger: Ledger::new(layout.clone(), &Found::default()),
+            pass: durable::Pass::default(),
+            passes: Alarm::default(),
+            unwritten: VecDeque::new(),
+            told_full: false,
+            retries: Alarm::default(),
+            fetching: false,
+            passed_last: false,
             delete: false,
             completed: false,
             wanted,
             file_priorities,
             have: Bitfield::new(pieces),
             have_log: Vec::new(),
+            layout,
             check: check::Progress::default(),
             picker,
             assembly: Assembly::default(),
@@ -186,37 +219,28 @@ impl Torrent {
             wasted: Waste::default(),
             meta: add.torrent,
         };
-        torrent.open(now, add.root, (add.preallocate, add.overwrite), shared);
+        torrent.open(shared);
+        let first = now + crate::choke::ROUND;
+        torrent
+            .rounds
+            .set(&mut shared.timers, first, Timer::Choke(torrent.id));
         torrent
     }
 
-    fn open(
-        &mut self,
-        now: Instant,
-        root: Arc<str>,
-        (preallocate, overwrite): (bool, bool),
-        shared: &mut Shared,
-    ) {
-        let op = shared.begin(self.id, Op::Open);
-        let access = match self.mode {
-            Mode::Download => Access::Write {
-                preallocate,
-                overwrite,
-            },
-            Mode::Seed => Access::Read,
-        };
-        let (storage, layout) = (self.id, self.layout.clone());
+    /// Has its files opened.
+    fn open(&mut self, shared: &mut Shared) {
+        self.phase = Phase::Opening;
+        self.storage_open = true;
+        let (root, access) = self.opening.clone();
+        let (op, storage) = (shared.begin(self.id, Op::Open), self.id);
         shared.push(Output::Disk(Disk::Open {
             op,
             storage,
             root,
             info_hash: self.info_hash,
-            layout,
+            layout: self.layout.clone(),
             access,
         }));
-        let first = now + crate::choke::ROUND;
-        self.rounds
-            .set(&mut shared.timers, first, Timer::Choke(self.id));
     }
 
     /// Its v1 info-hash.
@@ -251,6 +275,7 @@ impl Torrent {
     fn visible_phase(&self) -> Phase {
         match self.phase {
             Phase::Downloading | Phase::Seeding if self.paused => Phase::Paused,
+            Phase::Downloading if self.lacks_room() => Phase::Full,
             phase => phase,
         }
     }
@@ -355,11 +380,34 @@ impl Torrent {
     }
 }
 
+/// How urgently each file is to be fetched.
+fn file_priorities(add: &Add, layout: &Layout) -> Vec<Priority> {
+    let files = layout.files().len();
+    let chosen = add.files.as_ref().filter(|chosen| chosen.len() == files);
+    let priority = |at| match chosen.is_none_or(|chosen| chosen.contains(at)) {
+        true => Priority::Normal,
+        false => Priority::Unwanted,
+    };
+    (0..files).map(priority).collect()
+}
+
 /// The pieces that are wanted; to seed, none that are missing are.
-fn wanted(add: &Add, pieces: usize) -> Bitfield {
-    match (&add.mode, &add.wanted) {
-        (Mode::Seed, _) => Bitfield::new(pieces),
+fn wanted(add: &Add, layout: &Layout, priorities: &[Priority]) -> Bitfield {
+    let pieces = layout.pieces() as usize;
+    let mut wanted = match (&add.mode, &add.wanted) {
+        (Mode::Seed, _) => return Bitfield::new(pieces),
         (Mode::Download, Some(wanted)) if wanted.len() == pieces => wanted.clone(),
         (Mode::Download, _) => Bitfield::full(pieces),
+    };
+    if priorities.iter().all(|priority| priority.is_wanted()) {
+        return wanted;
     }
+    for piece in (0..layout.pieces()).map(PieceIndex) {
+        let spans = layout.spans(layout.whole(piece));
+        let mut files = spans.iter().filter_map(|span| span.file);
+        if !files.any(|file| priorities[file.at()].is_wanted()) {
+            wanted.remove(piece.at());
+        }
+    }
+    wanted
 }

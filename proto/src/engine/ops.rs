@@ -36,17 +36,26 @@ impl Engine {
             DiskDone::Read { op, slab, result } => self.read(now, op, slab, result),
             DiskDone::Written { op, slab, result } => {
                 let (op, torrent, shared, _span) = self.end(op);
-                let Op::Write(piece) = op else {
-                    unreachable!("{op:?} does not write")
-                };
-                torrent.piece_written(now, piece, slab, result, shared);
+                match op {
+                    Op::Write(piece) => torrent.piece_written(now, piece, slab, result, shared),
+                    Op::Park(piece) => torrent.is_parked(piece, slab, result, shared),
+                    _ => unreachable!("{op:?} does not write"),
+                }
             }
             DiskDone::Synced { op, result } => {
                 let (_, torrent, shared, _span) = self.end(op);
                 torrent.synced(now, result, shared);
             }
-            DiskDone::Finished { op, .. } | DiskDone::Saved { op, .. } => {
-                let _ended = self.end(op);
+            DiskDone::Finished { op, result } => {
+                let (op, torrent, shared, _span) = self.end(op);
+                let Op::Finish(file) = op else {
+                    unreachable!("{op:?} finishes no file")
+                };
+                torrent.finished(now, file, result, shared);
+            }
+            DiskDone::Saved { op, result } => {
+                let (_, torrent, shared, _span) = self.end(op);
+                torrent.saved(now, result, shared);
             }
             DiskDone::Deleted { op, result } => {
                 let (_, torrent, shared, _span) = self.end(op);
@@ -62,6 +71,7 @@ impl Engine {
         let (op, torrent, shared, _span) = self.end(op);
         match op {
             Op::CheckRead(piece) => torrent.check_read(now, piece, slab, result, shared),
+            Op::Unpark(piece) => torrent.unparked(now, piece, slab, result, shared),
             Op::Chunk(key) => torrent.chunk_read(key, slab, result, shared),
             _ => unreachable!("{op:?} does not read"),
         }

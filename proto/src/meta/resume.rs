@@ -43,10 +43,6 @@ pub struct Resume {
     pub stamps: Vec<Option<Stamp>>,
     /// Pieces of which some blocks lie on the disk, unverified: which.
     pub open: Vec<(PieceIndex, Bitfield)>,
-    /// Bytes of blocks sent in all runs together.
-    pub uploaded: u64,
-    /// Bytes of blocks received in all runs together.
-    pub downloaded: u64,
 }
 
 /// The longest encoding of a torrent's state, in bytes.
@@ -68,7 +64,6 @@ impl Resume {
         let mut out = Vec::new();
         write_dict(&mut out, |state| {
             state.integer(b"clean", self.clean.into());
-            state.integer(b"downloaded", signed(self.downloaded));
             state.list(b"files", |files| {
                 for stamp in &self.stamps {
                     files.list(|file| {
@@ -90,7 +85,6 @@ impl Resume {
                     });
                 }
             });
-            state.integer(b"uploaded", signed(self.uploaded));
         });
         let digest = Sha1::digest(&out);
         out.extend_from_slice(&digest);
@@ -123,8 +117,6 @@ impl Resume {
                 .map(stamp)
                 .collect::<Option<_>>()?,
             open: open_pieces(state.get(b"open")?, layout)?,
-            uploaded: number(state, b"uploaded")?,
-            downloaded: number(state, b"downloaded")?,
         };
         let fits = resume.info_hash == info_hash && resume.stamps.len() == layout.files().len();
         fits.then_some(resume)
@@ -224,8 +216,6 @@ mod tests {
             have,
             stamps: vec![Some(stamp), None],
             open: vec![(PieceIndex(1), blocks)],
-            uploaded: 1,
-            downloaded: 2,
         }
     }
 

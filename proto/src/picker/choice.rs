@@ -220,17 +220,22 @@ impl Picker {
     }
 
     fn open_piece(&mut self, who: ConnId, piece: PieceIndex) -> Option<Pick> {
-        let priority = self.priority(piece);
-        self.rarity
-            .remove(piece.0, priority, self.counts[piece.at()]);
-        let exclusive = self.suspects.contains(&piece);
-        let blocks = self.layout.blocks_in(piece);
-        let slot = self.open.open(piece, priority, blocks, exclusive);
+        let slot = self.open_closed(piece);
         let pick = self.ask_free(who, slot)?;
         Some(Pick {
             opens: true,
             ..pick
         })
+    }
+
+    /// Opens a closed piece: its slot.
+    pub(super) fn open_closed(&mut self, piece: PieceIndex) -> u32 {
+        let priority = self.priority(piece);
+        self.rarity
+            .remove(piece.0, priority, self.counts[piece.at()]);
+        let exclusive = self.suspects.contains(&piece);
+        let blocks = self.layout.blocks_in(piece);
+        self.open.open(piece, priority, blocks, exclusive)
     }
 
     fn ask_free(&mut self, who: ConnId, slot: u32) -> Option<Pick> {

@@ -353,6 +353,14 @@ impl OpenPiece {
         askers.map(|member| self.crew[usize::from(member)].conn)
     }
 
+    /// The blocks that have arrived.
+    pub(super) fn arrivals(&self) -> impl Iterator<Item = usize> {
+        let blocks = self.blocks.iter().enumerate();
+        blocks
+            .filter(|(_, block)| block.given_by != NOBODY)
+            .map(|(at, _)| at)
+    }
+
     /// Who gave each block that arrived, in order of the blocks.
     pub(super) fn givers(&self) -> impl Iterator<Item = ConnId> {
         let given = self.blocks.iter().map(|block| block.given_by);

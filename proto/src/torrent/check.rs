@@ -1,28 +1,43 @@
 //! The start: which pieces are there already?
 //!
-//! Every piece that lies wholly in files that are there is read and hashed, a few at a time; then
-//! the torrent comes to life.
+//! What the state tells of files that nobody has changed is believed; every other piece that lies
+//! wholly in files that are there is read and hashed, a few at a time; blocks of incomplete pieces
+//! that the run before left on the disk are read again. Then the torrent comes to life, unless a
+//! file is in the way that is not ours.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use super::Torrent;
 use super::shared::{Op, Shared};
-use crate::api::{Disk, DiskError, Event, Found, FoundFile, Output, Phase};
+use crate::api::{
+    Access, Check, Disk, DiskError, Event, Found, FoundName, IoError, IoErrorKind, Mode, Output,
+    Phase,
+};
+use crate::base::bits::Bitfield;
+use crate::base::id::{ConnId, Id};
 use crate::base::slab::Slab;
 use crate::base::time::Instant;
-use crate::meta::layout::PieceIndex;
+use crate::meta::layout::{FileIndex, PieceIndex};
+use crate::meta::resume::Resume;
+use crate::store::ledger::{Claims, Ledger};
 
 /// The most pieces read and hashed at once.
 const AT_ONCE: usize = 16;
+/// Stands for whoever gave the blocks that an earlier run left on the disk.
+const EARLIER_RUN: ConnId = ConnId(Id::from_parts(u32::MAX, u32::MAX));
 
 /// How far the check has come.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Pieces to look at.
     todo: VecDeque<PieceIndex>,
+    /// Incomplete pieces to be read again, and which blocks of them are there.
+    parked: BTreeMap<PieceIndex, Bitfield>,
+    /// Files that are in the way if no piece of them is right.
+    doubtful: Vec<FileIndex>,
     in_flight: usize,
     done: u32,
-    right: u32,
 }
 
 impl Progress {
@@ -33,15 +48,15 @@ impl Progress {
 }
 
 impl Torrent {
-    /// The storage is open; `lengths` are those of the files that are there.
+    /// The storage is open, or could not be.
     pub(crate) fn opened(
         &mut self,
         now: Instant,
         result: Result<Found, DiskError>,
         shared: &mut Shared,
     ) {
-        let lengths = match result {
-            Ok(found) => found.files,
+        let found = match result {
+            Ok(found) => found,
             Err(error) => {
                 self.storage_open = false;
                 return self.fail(now, "open", error, shared);
@@ -50,42 +65,113 @@ impl Torrent {
         if self.phase != Phase::Opening {
             return;
         }
-        let pieces = (0..self.layout.pieces()).map(PieceIndex);
-        if self.trust {
-            pieces.for_each(|piece| self.found(piece));
-            return self.come_to_life(now, shared);
-        }
-        self.check.todo = pieces
-            .filter(|piece| self.is_there(*piece, &lengths))
-            .collect();
+        self.ledger = Ledger::new(self.layout.clone(), &found);
         self.phase = Phase::Checking;
+        if let Some(file) = self.contested(&found) {
+            return self.fail(now, "finish", in_the_way(file), shared);
+        }
+        if self.check_mode == Check::Trust {
+            for piece in (0..self.layout.pieces()).map(PieceIndex) {
+                self.ledger.trust(piece);
+                self.found(piece);
+            }
+        } else {
+            self.plan_check(&found);
+        }
         self.check_more(now, shared);
+    }
+
+    /// Sorts all pieces: believed, to be looked at, or missing.
+    fn plan_check(&mut self, found: &Found) {
+        let claims = self.claims(found);
+        for piece in (0..self.layout.pieces()).map(PieceIndex) {
+            if !self.is_there(piece, found) {
+                continue;
+            }
+            let known = claims.as_ref();
+            match known.and_then(|claims| claims.of(piece, &self.layout)) {
+                Some(true) => {
+                    self.ledger.trust(piece);
+                    self.found(piece);
+                }
+                Some(false) => {}
+                None => self.check.todo.push_back(piece),
+            }
+        }
+        self.check.doubtful = self.doubtful(found, claims.as_ref());
+        if let Some(claims) = claims {
+            self.check.parked = claims.parked(&self.layout).into_iter().collect();
+        }
+    }
+
+    /// What the saved state says, if it is to be believed.
+    fn claims(&self, found: &Found) -> Option<Claims> {
+        let bytes = found
+            .state
+            .as_deref()
+            .filter(|_| self.check_mode == Check::Existing)?;
+        let resume = Resume::decode(bytes, &self.layout, self.info_hash)?;
+        Some(Claims::new(resume, found))
+    }
+
+    /// A wanted file whose name is taken by something that may not be replaced.
+    fn contested(&self, found: &Found) -> Option<FileIndex> {
+        let is_contested = |file: &FileIndex| {
+            let there = found.files.get(file.at()).copied().flatten();
+            there.is_some_and(|there| there.name == FoundName::Contested)
+        };
+        self.spared_files().find(is_contested)
+    }
+
+    /// The files that would be written under their own names, and that no state knows as they are.
+    fn doubtful(&self, found: &Found, claims: Option<&Claims>) -> Vec<FileIndex> {
+        let is_doubtful = |file: &FileIndex| {
+            let there = found.files.get(file.at()).copied().flatten();
+            let is_own = there.is_some_and(|there| there.name == FoundName::Own);
+            let is_known = claims.is_some_and(|claims| claims.is_unchanged(*file));
+            is_own && !is_known && self.layout.files()[file.at()].len > 0
+        };
+        self.spared_files().filter(is_doubtful).collect()
+    }
+
+    /// The wanted files of a download that may not overwrite.
+    fn spared_files(&self) -> impl Iterator<Item = FileIndex> {
+        let spares = matches!(
+            self.opening.1,
+            Access::Write {
+                overwrite: false,
+                ..
+            }
+        );
+        let files = (0..self.layout.files().len() as u32).map(FileIndex);
+        files.filter(move |file| spares && self.file_priorities[file.at()].is_wanted())
     }
 
     /// Looks at every piece again.
     pub(super) fn check_all(&mut self, now: Instant, shared: &mut Shared) {
-        let todo = (0..self.layout.pieces()).map(PieceIndex).collect();
+        self.ledger.forget_pieces();
         // A check that the disk broke off may still have pieces in flight.
-        let in_flight = self.check.in_flight;
         self.check = Progress {
-            todo,
-            in_flight,
+            todo: (0..self.layout.pieces()).map(PieceIndex).collect(),
+            in_flight: self.check.in_flight,
             ..Progress::default()
         };
         self.phase = Phase::Checking;
         self.check_more(now, shared);
     }
 
-    /// Whether every byte of `piece` is in files of these lengths.
-    fn is_there(&self, piece: PieceIndex, files: &[Option<FoundFile>]) -> bool {
+    /// Whether every byte of `piece` is in files that are there, or kept aside.
+    fn is_there(&self, piece: PieceIndex, found: &Found) -> bool {
         let spans = self.layout.spans(self.layout.whole(piece));
         let mut on_disk = spans
             .iter()
             .filter_map(|span| span.file.map(|file| (file, span)));
-        on_disk.all(|(file, span)| {
-            let there = files.get(file.at()).copied().flatten();
-            there.is_some_and(|there| span.offset + u64::from(span.len) <= there.stamp.len)
-        })
+        on_disk.all(
+            |(file, span)| match found.files.get(file.at()).copied().flatten() {
+                Some(there) => span.offset + u64::from(span.len) <= there.stamp.len,
+                None => found.aside,
+            },
+        )
     }
 
     /// Reads further pieces as memory allows; ends the check when none are left.
@@ -96,25 +182,71 @@ impl Torrent {
         while self.check.in_flight < AT_ONCE
             && let Some(&piece) = self.check.todo.front()
         {
-            let capacity = self.layout.piece_length() as usize;
-            let Some(mut slab) = shared.take(self.id, capacity) else {
+            let Some(slab) = shared.take(self.id, self.slab_capacity()) else {
                 break;
             };
             self.check.todo.pop_front();
-            self.check.in_flight += 1;
-            slab.set_len(self.layout.piece_len(piece) as usize);
-            let op = shared.begin(self.id, Op::CheckRead(piece));
-            let (storage, spans) = (self.id, self.layout.spans(self.layout.whole(piece)));
-            shared.push(Output::Disk(Disk::Read {
-                op,
-                storage,
-                slab,
-                spans,
-            }));
+            self.read_piece(piece, slab, Op::CheckRead(piece), shared);
         }
         if self.check.in_flight == 0 && self.check.todo.is_empty() {
-            self.come_to_life(now, shared);
+            self.unpark(shared);
         }
+        if self.check.in_flight == 0 && self.check.todo.is_empty() {
+            self.check_over(now, shared);
+        }
+    }
+
+    fn read_piece(&mut self, piece: PieceIndex, mut slab: Slab, op: Op, shared: &mut Shared) {
+        self.check.in_flight += 1;
+        slab.set_len(self.layout.piece_len(piece) as usize);
+        let spans = self.layout.spans(self.layout.whole(piece));
+        let (op, storage) = (shared.begin(self.id, op), self.id);
+        shared.push(Output::Disk(Disk::Read {
+            op,
+            storage,
+            slab,
+            spans,
+        }));
+    }
+
+    /// Reads incomplete pieces again, as many as there is memory for; the others begin anew.
+    fn unpark(&mut self, shared: &mut Shared) {
+        let parked: Vec<PieceIndex> = self.check.parked.keys().copied().collect();
+        for piece in parked {
+            let capacity = self.slab_capacity();
+            if self.picker.is_closed(piece)
+                && shared.may_take(self.id, capacity)
+                && let Some(slab) = shared.take(self.id, capacity)
+            {
+                self.read_piece(piece, slab, Op::Unpark(piece), shared);
+            } else {
+                self.check.parked.remove(&piece);
+            }
+        }
+    }
+
+    /// An incomplete piece was read, or could not be: then it begins anew.
+    pub(crate) fn unparked(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        slab: Slab,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        self.check.in_flight -= 1;
+        let blocks = self.check.parked.remove(&piece);
+        let is_awaited = self.phase == Phase::Checking && self.picker.is_closed(piece);
+        match blocks.filter(|_| is_awaited && result.is_ok()) {
+            Some(blocks) => {
+                self.assembly.open(piece, slab);
+                if self.picker.restore(piece, &blocks, EARLIER_RUN) {
+                    self.piece_complete(piece, shared);
+                }
+            }
+            None => shared.give(slab),
+        }
+        self.check_more(now, shared);
     }
 
     /// A piece was read, or could not be: then it counts as missing, and is fetched.
@@ -127,11 +259,14 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         if let Err(error) = result {
-            shared.tell(Event::DiskFailed {
-                torrent: self.id,
-                action: "read",
-                error,
-            });
+            // Who looks at everything again finds files that are not there, or end early.
+            let is_absence = matches!(
+                error.error.kind,
+                IoErrorKind::NotFound | IoErrorKind::TooShort
+            );
+            if !is_absence {
+                self.tell_disk_failed("read", error, shared);
+            }
             return self.checked(now, slab, shared);
         }
         if self.phase != Phase::Checking {
@@ -151,12 +286,12 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         if self.meta.piece_hash_v1(piece) == Some(digest) {
-            self.check.right += 1;
             // What was in flight when the check began may have failed its hash since and been opened
             // again, and what lies on the disk be right all the same.
             if let Some(unneeded) = self.assembly.close(piece) {
                 shared.give(unneeded);
             }
+            self.ledger.found(piece);
             self.found(piece);
         }
         self.checked(now, slab, shared);
@@ -174,29 +309,50 @@ impl Torrent {
         self.picker.set_had(piece);
     }
 
-    /// The check is over: peers may come.
-    fn come_to_life(&mut self, now: Instant, shared: &mut Shared) {
+    /// Everything was looked at: peers may come, unless a file is in the way that is not ours.
+    fn check_over(&mut self, now: Instant, shared: &mut Shared) {
         let pieces = self.have.count() as u32;
         shared.tell(Event::Checked {
             torrent: self.id,
             pieces,
         });
-        self.check = Progress {
-            done: self.check.done,
-            ..Progress::default()
-        };
+        let doubtful = core::mem::take(&mut self.check.doubtful);
+        self.check.parked.clear();
+        let mut strange = doubtful.into_iter().filter(|file| !self.has_any_of(*file));
+        match strange.next() {
+            Some(file) => self.fail(now, "overwrite", in_the_way(file), shared),
+            None => self.come_to_life(now, shared),
+        }
+    }
+
+    fn has_any_of(&self, file: FileIndex) -> bool {
+        let mut pieces = self.layout.pieces_of(file);
+        pieces.any(|piece| self.have.contains(piece as usize))
+    }
+
+    fn come_to_life(&mut self, now: Instant, shared: &mut Shared) {
         self.phase = Phase::Downloading;
-        if self.picker.is_done() && self.unsynced {
-            // A piece was written while others were checked: it counts when it is durable.
-            self.sync(shared);
-        } else if self.picker.is_done() {
-            // What was complete from the start is not announced as completed (BEP 3).
+        // What was complete from the start is not announced as completed (BEP 3).
+        self.fetching = !self.picker.is_done();
+        if self.mode == Mode::Seed {
             self.phase = Phase::Seeding;
             self.completed = true;
             shared.tell(Event::Completed { torrent: self.id });
+        } else {
+            self.begin_pass(now, shared);
         }
         if self.is_live() {
             self.start_discovery(now, shared);
         }
+    }
+}
+
+fn in_the_way(file: FileIndex) -> DiskError {
+    DiskError {
+        file: Some(file),
+        error: IoError {
+            kind: IoErrorKind::InTheWay,
+            code: 0,
+        },
     }
 }

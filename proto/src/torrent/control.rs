@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::Torrent;
 use super::shared::Shared;
-use crate::api::{DiskError, Mode, Phase};
+use crate::api::{Check, DiskError, Mode, Phase};
 use crate::base::bits::Bitfield;
 use crate::base::id::ConnId;
 use crate::base::time::Instant;
@@ -37,18 +37,23 @@ impl Torrent {
         if matches!(
             self.phase,
             Phase::Opening | Phase::Checking | Phase::Leaving
-        ) || !self.storage_open
-        {
+        ) {
             return;
         }
         self.let_go_of_peers(now, shared);
+        self.give_up_unwritten(shared);
         for piece in self.have.iter().map(|piece| PieceIndex(piece as u32)) {
             self.picker.set_missing(piece);
         }
         self.have = Bitfield::new(self.layout.pieces() as usize);
         self.have_log.clear();
         self.completed = false;
-        self.check_all(now, shared);
+        if self.storage_open {
+            self.check_all(now, shared);
+        } else {
+            self.check_mode = Check::Full;
+            self.open(shared);
+        }
     }
 
     /// Asks the trackers for peers as soon as they allow.
@@ -117,11 +122,12 @@ impl Torrent {
     /// be so no more.
     fn wishes_changed(&mut self, now: Instant, shared: &mut Shared) {
         match (self.phase, self.picker.is_done()) {
-            (Phase::Downloading, true) => self.all_written(shared),
+            (Phase::Downloading, true) => self.all_written(now, shared),
             (Phase::Downloading, false) => self.consider_all(now, shared),
             (Phase::Seeding, false) => {
                 self.phase = Phase::Downloading;
                 self.completed = false;
+                self.fetching = true;
                 self.consider_all(now, shared);
                 self.dial(shared);
             }

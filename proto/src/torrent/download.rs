@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 
 use super::shared::{Op, Shared, Timer};
 use super::{Session, Torrent};
-use crate::api::{Disk, DiskError, Event, Output, Phase, Stamp};
+use crate::api::{DiskError, Event, IoErrorKind, Output, Phase};
 use crate::base::id::ConnId;
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::{BLOCK_LEN, Block, FileIndex, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::peer::{Arriving, Peer, Violation};
 use crate::picker::{Arrival, Pick};
 use crate::store::assembly::Writer;
@@ -33,7 +33,7 @@ impl Torrent {
         peer: &mut Peer<Writer>,
         shared: &mut Shared,
     ) {
-        if self.phase != Phase::Downloading || !peer.wanted || peer.refusing {
+        if self.phase != Phase::Downloading || self.lacks_room() || !peer.wanted || peer.refusing {
             return;
         }
         if peer.chokes_us && peer.allowed_fast.is_empty() {
@@ -239,7 +239,7 @@ impl Torrent {
         shared.freed = true;
     }
 
-    fn piece_complete(&mut self, piece: PieceIndex, shared: &mut Shared) {
+    pub(super) fn piece_complete(&mut self, piece: PieceIndex, shared: &mut Shared) {
         let slab = self
             .assembly
             .close(piece)
@@ -256,25 +256,18 @@ impl Torrent {
         digest: [u8; 20],
         shared: &mut Shared,
     ) {
-        if matches!(self.phase, Phase::Failed | Phase::Leaving) {
-            return self.let_go(piece, slab, shared);
-        }
-        if self.meta.piece_hash_v1(piece) != Some(digest) {
-            return self.piece_corrupt(piece, slab, shared);
+        let is_right = self.meta.piece_hash_v1(piece) == Some(digest);
+        match self.phase {
+            Phase::Failed => return self.let_go(piece, slab, shared),
+            Phase::Leaving if !is_right || self.delete => return self.let_go(piece, slab, shared),
+            _ if !is_right => return self.piece_corrupt(piece, slab, shared),
+            _ => {}
         }
         for liar in self.suspects.passed(piece, slab.as_slice()) {
             self.ban(liar, "corrupt data", shared);
         }
         tracing::debug!(piece = piece.0, "piece verified");
-        let op = shared.begin(self.id, Op::Write(piece));
-        let (storage, spans) = (self.id, self.layout.spans(self.layout.whole(piece)));
-        self.unsynced = true;
-        shared.push(Output::Disk(Disk::Write {
-            op,
-            storage,
-            slab,
-            spans,
-        }));
+        self.write(piece, slab, shared);
     }
 
     /// Finds out who lied, and fetches the piece again from one peer alone.
@@ -321,11 +314,18 @@ impl Torrent {
         result: Result<(), DiskError>,
         shared: &mut Shared,
     ) {
-        if let Err(error) = result {
-            self.let_go(piece, slab, shared);
-            return self.fail(now, "write", error, shared);
+        let is_over = matches!(self.phase, Phase::Failed | Phase::Leaving);
+        match result {
+            Err(error) if error.error.kind == IoErrorKind::NoSpace && !is_over => {
+                return self.is_full(now, piece, slab, error, shared);
+            }
+            Err(error) => {
+                self.let_go(piece, slab, shared);
+                return self.fail(now, "write", error, shared);
+            }
+            Ok(()) => shared.give(slab),
         }
-        shared.give(slab);
+        self.has_room(shared);
         self.picker.verified(piece);
         self.assembly.forget(piece);
         self.have.insert(piece.at());
@@ -333,8 +333,9 @@ impl Torrent {
         self.haves_due.get_or_insert(now + HAVE_DELAY_MAX);
         self.haves
             .set(&mut shared.timers, now + HAVE_DELAY, Timer::Haves(self.id));
+        self.is_on_disk(now, piece, shared);
         if self.phase == Phase::Downloading && self.picker.is_done() {
-            self.all_written(shared);
+            self.all_written(now, shared);
         }
     }
 
@@ -345,7 +346,7 @@ impl Torrent {
     }
 
     /// Everything wanted is written: it counts when it is durable.
-    pub(super) fn all_written(&mut self, shared: &mut Shared) {
+    pub(super) fn all_written(&mut self, now: Instant, shared: &mut Shared) {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.with_session(conn, |torrent, session| {
@@ -353,37 +354,7 @@ impl Torrent {
             });
         }
         self.hungry.clear();
-        self.sync(shared);
-    }
-
-    pub(super) fn sync(&mut self, shared: &mut Shared) {
-        self.unsynced = false;
-        let op = shared.begin(self.id, Op::Sync);
-        shared.push(Output::Disk(Disk::Sync {
-            op,
-            storage: self.id,
-        }));
-    }
-
-    /// All that was written is durable, or cannot be made so.
-    pub(crate) fn synced(
-        &mut self,
-        now: Instant,
-        result: Result<Vec<(FileIndex, Stamp)>, DiskError>,
-        shared: &mut Shared,
-    ) {
-        if let Err(error) = result {
-            // What a check then finds on the disk is still not durable. Who leaves tries only once.
-            self.unsynced = self.phase != Phase::Leaving;
-            self.fail(now, "sync", error, shared);
-        } else if self.phase == Phase::Downloading && self.picker.is_done() {
-            self.phase = Phase::Seeding;
-            if !core::mem::replace(&mut self.completed, true) {
-                shared.tell(Event::Completed { torrent: self.id });
-            }
-            self.announce_completed(now, shared);
-            self.dismiss_useless(shared);
-        }
+        self.begin_pass(now, shared);
     }
 
     /// Peers are told of new pieces when they are next served.

@@ -1,10 +1,15 @@
-//! The end of a torrent in good order: peers are left, trackers are told, everything written is
-//! made durable, and the files are closed. In this order, each step when the one before is over.
+//! The end of a torrent in good order: peers are left, trackers are told, what came is written and
+//! made durable, and the files are closed. The disk does not wait for trackers: whoever has three
+//! seconds to leave in spends them on what cannot be fetched again.
+
+use alloc::vec::Vec;
 
 use super::Torrent;
 use super::shared::{Op, Shared};
-use crate::api::{Data, Disk, Output, Phase};
+use crate::api::{Data, Disk, DiskError, Mode, Output, Phase};
+use crate::base::slab::Slab;
 use crate::base::time::Instant;
+use crate::meta::layout::{BLOCK_LEN, PieceIndex};
 
 impl Torrent {
     /// Begins to leave.
@@ -13,6 +18,10 @@ impl Torrent {
         if self.phase == Phase::Leaving {
             return;
         }
+        let keeps = self.phase == Phase::Downloading && self.mode == Mode::Download && !self.delete;
+        if keeps && !self.lacks_room() {
+            self.park_open_pieces(now, shared);
+        }
         self.phase = Phase::Leaving;
         self.stand_still(now, shared);
     }
@@ -20,6 +29,7 @@ impl Torrent {
     /// Lets go of all peers, trackers and memory; operations in flight still end.
     pub(super) fn stand_still(&mut self, now: Instant, shared: &mut Shared) {
         self.let_go_of_peers(now, shared);
+        self.give_up_unwritten(shared);
         // Whoever waited behind this torrent need not any more.
         shared.freed = true;
         if let Some(announcer) = &mut self.announcer {
@@ -29,35 +39,87 @@ impl Torrent {
     }
 
     /// Takes the next step of leaving if its time has come; true when all is over.
-    pub(crate) fn leave_on(&mut self, shared: &mut Shared) -> bool {
-        if self.phase != Phase::Leaving || shared.has_ops(self.id) {
-            return false;
-        }
-        if self
-            .announcer
-            .as_ref()
-            .is_some_and(|announcer| !announcer.is_stopped())
-        {
-            return false;
-        }
-        if self.unsynced && !self.delete {
-            self.sync(shared);
-            return false;
-        }
-        let storage = self.id;
-        if core::mem::take(&mut self.delete) && self.storage_open {
-            self.unsynced = false;
-            let op = shared.begin(self.id, Op::Delete);
-            shared.push(Output::Disk(Disk::Delete { op, storage }));
+    pub(crate) fn leave_on(&mut self, now: Instant, shared: &mut Shared) -> bool {
+        if self.phase != Phase::Leaving || shared.has_data_ops(self.id) {
             return false;
         }
         if self.storage_open {
-            self.storage_open = false;
-            shared.cache.forget(self.id, &mut shared.pool);
-            let op = shared.begin(self.id, Op::Close);
-            shared.push(Output::Disk(Disk::Close { op, storage }));
+            self.leave_storage(now, shared);
             return false;
         }
-        !shared.has_conns(self.id)
+        let is_announced = match &self.announcer {
+            Some(announcer) => announcer.is_stopped(),
+            None => true,
+        };
+        is_announced && !shared.has_conns(self.id) && !shared.has_ops(self.id)
+    }
+
+    /// One step: a last pass, then the files are deleted if they are to be, then closed.
+    fn leave_storage(&mut self, now: Instant, shared: &mut Shared) {
+        let storage = self.id;
+        let is_kept = !self.delete && self.mode == Mode::Download;
+        if is_kept && !core::mem::replace(&mut self.passed_last, true) {
+            self.begin_pass(now, shared);
+            if self.is_passing() {
+                return;
+            }
+        }
+        if core::mem::take(&mut self.delete) {
+            self.passed_last = true;
+            let op = shared.begin(self.id, Op::Delete);
+            return shared.push(Output::Disk(Disk::Delete { op, storage }));
+        }
+        self.storage_open = false;
+        shared.cache.forget(self.id, &mut shared.pool);
+        let op = shared.begin(self.id, Op::Close);
+        shared.push(Output::Disk(Disk::Close { op, storage }));
+    }
+
+    /// Writes what came of incomplete pieces, unverified, for the next start.
+    fn park_open_pieces(&mut self, now: Instant, shared: &mut Shared) {
+        self.drop_all_peers(now, shared);
+        let open: Vec<PieceIndex> = self.picker.open_pieces().collect();
+        for piece in open {
+            if self.picker.blocks_had(piece).count() > 0
+                && let Some(slab) = self.assembly.close(piece)
+            {
+                self.park(piece, slab, shared);
+            }
+        }
+    }
+
+    fn park(&mut self, piece: PieceIndex, mut slab: Slab, shared: &mut Shared) {
+        let had = self.picker.blocks_had(piece);
+        let blocks = slab.as_mut_slice().chunks_mut(BLOCK_LEN as usize);
+        // What an earlier piece left in the slab is nobody's business.
+        for (at, block) in blocks.enumerate() {
+            if !had.contains(at) {
+                block.fill(0);
+            }
+        }
+        let spans = self.touch(piece);
+        let op = shared.begin(self.id, Op::Park(piece));
+        let storage = self.id;
+        shared.push(Output::Disk(Disk::Write {
+            op,
+            storage,
+            slab,
+            spans,
+        }));
+    }
+
+    /// The blocks of an incomplete piece were written; where they could not be, they are fetched
+    /// again.
+    pub(crate) fn is_parked(
+        &mut self,
+        piece: PieceIndex,
+        slab: Slab,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        if result.is_ok() {
+            self.ledger.park(piece, self.picker.blocks_had(piece));
+        }
+        self.let_go(piece, slab, shared);
     }
 }

@@ -15,6 +15,7 @@ use crate::base::id::ConnId;
 use crate::base::slab::PAGE;
 use crate::base::time::Instant;
 use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex};
+use crate::meta::resume;
 use crate::peer::opening::Opening;
 use crate::peer::pipeline::{Asked, DEPTH_MAX};
 use crate::peer::upload::UPLOAD_QUEUE_MAX;
@@ -170,6 +171,7 @@ fn peer(pieces: u32, slabs: u64) -> u64 {
 /// One torrent, without its peers.
 fn torrent(layout: &Layout, slabs: u64) -> u64 {
     let pieces = u64::from(layout.pieces());
+    let files = layout.files().len() as u64;
     let open = slabs.min(pieces);
     let blocks_of_one = u64::from(layout.piece_length().div_ceil(BLOCK_LEN));
     let book = tree(BOOK_MAX as u64 * ADDRESS);
@@ -181,6 +183,11 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
     let piece_lists = pieces * (PICKED_PIECE + 1)
         + grown(pieces * size::<PieceIndex>())
         + grown(pieces * size::<PieceIndex>());
+    // What is durable, what is not yet, and what a sync is about to make so; each file as it was
+    // seen.
+    let ledger = pieces + grown(2 * pieces * size::<PieceIndex>()) + files * FILE;
+    // Being read; or the one that was saved, the next, and what it is made of.
+    let state = 3 * grown(resume::most_len(layout) as u64);
     let open_pieces = grown(open * (OPEN_PIECE + blocks_of_one * OPEN_BLOCK));
     let chunks = tree(slabs * CHUNK);
     let departed = grown(DEPARTED_MAX as u64 * ADDRESS);
@@ -193,6 +200,8 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
         + bans
         + suspects
         + piece_lists
+        + ledger
+        + state
         + open_pieces
         + chunks
         + departed
@@ -216,6 +225,8 @@ const BAN: u64 = 24;
 const SUSPECT: u64 = 48;
 /// A piece of the picker: count, priority, order, place and five sets.
 const PICKED_PIECE: u64 = 12;
+/// A file: its stamp, its priority, whether it is finished, and its finishing operation.
+const FILE: u64 = 128;
 /// An open piece of the picker and of the assembly.
 const OPEN_PIECE: u64 = 320;
 /// A block of an open piece, and the peers that are asked for it (three) or gave it.

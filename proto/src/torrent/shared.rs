@@ -12,7 +12,7 @@ use crate::base::rng::Rng;
 use crate::base::slab::SlabPool;
 use crate::base::time::Instant;
 use crate::base::timer::Timers;
-use crate::meta::layout::PieceIndex;
+use crate::meta::layout::{FileIndex, PieceIndex};
 use crate::store::cache::{ChunkKey, ReadCache};
 use crate::swarm::Parting;
 
@@ -34,10 +34,18 @@ pub(crate) enum Op {
     Hash(PieceIndex),
     /// Write it.
     Write(PieceIndex),
+    /// Write the blocks of a piece that is not complete, before leaving.
+    Park(PieceIndex),
+    /// Read them again.
+    Unpark(PieceIndex),
     /// Read a chunk to be sent.
     Chunk(ChunkKey),
     /// Make everything durable.
     Sync,
+    /// Give a file its name.
+    Finish(FileIndex),
+    /// Save the state.
+    Save,
     /// Delete the files.
     Delete,
     /// Close the storage.
@@ -59,6 +67,10 @@ pub(crate) enum Timer {
     Haves(TorrentId),
     /// A torrent's tracker.
     Tracker(TorrentId),
+    /// What a torrent wrote is to be made durable.
+    Pass(TorrentId),
+    /// A full disk is tried again.
+    Room(TorrentId),
     /// A torrent's next address to dial.
     Dial(TorrentId),
     /// The limit on receiving lets more through: a torrent's, or that on all.
@@ -152,6 +164,13 @@ impl Shared {
     /// Whether operations of a torrent are under way.
     pub(crate) fn has_ops(&self, torrent: TorrentId) -> bool {
         self.ops.iter().any(|(_, (owner, _))| *owner == torrent)
+    }
+
+    /// Whether any of them concerns its data.
+    pub(crate) fn has_data_ops(&self, torrent: TorrentId) -> bool {
+        let is_data = |op: Op| op != Op::Resolve;
+        let mut ops = self.ops.iter();
+        ops.any(|(_, (owner, op))| *owner == torrent && is_data(*op))
     }
 
     /// Whether connections of a torrent are not closed.

@@ -1,0 +1,254 @@
+//! What was written becomes durable, and is remembered: in passes, at most one at a time.
+//!
+//! A pass syncs, gives finished files their names, and saves what a restart may believe. In this
+//! order: a state names durable pieces alone, and a name is given to durable content alone. Passes
+//! come every 5 s or 256 MiB, whatever is first; when all is written; and when the torrent is left.
+//!
+//! A kill between any two steps costs no verified byte: what was written and is not in the state is
+//! hashed at the next start.
+
+use alloc::vec::Vec;
+
+use super::Torrent;
+use super::shared::{Op, Shared, Timer};
+use crate::api::{Disk, DiskError, Event, Mode, Output, Phase, Stamp};
+use crate::base::time::{Duration, Instant};
+use crate::meta::layout::{FileIndex, PieceIndex, Spans};
+
+/// What was written is made durable at most this much later, and a sync's own time.
+const PASS_EVERY: Duration = Duration::from_secs(5);
+/// The same, in bytes.
+const PASS_BYTES: u64 = 256 << 20;
+
+/// Where the pass stands, and what it still waits for.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    stage: Stage,
+    /// Operations under way.
+    in_flight: usize,
+    /// What was last saved; `None` if a state may be there that this process did not save.
+    saved: Option<Vec<u8>>,
+    /// It was told that the state cannot be saved.
+    told: bool,
+}
+
+/// What a pass does next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing: no pass is under way.
+    #[default]
+    Idle,
+    /// Data becomes durable.
+    Sync,
+    /// Files of which all is durable get their names.
+    Finish,
+    /// At the end, names become durable.
+    SyncNames,
+    /// The state is saved, or removed when the torrent is whole.
+    Save,
+    /// Nothing more: the pass is over.
+    End,
+}
+
+impl Torrent {
+    /// A write to `piece` goes out: where its bytes lie.
+    pub(super) fn touch(&mut self, piece: PieceIndex) -> Spans {
+        let priorities = &self.file_priorities;
+        let goes_aside = |file: FileIndex| !priorities[file.at()].is_wanted();
+        self.ledger.touch(piece, goes_aside);
+        let mut spans = self.layout.spans(self.layout.whole(piece));
+        for span in &mut spans {
+            span.aside = span.file.is_some_and(goes_aside);
+        }
+        spans
+    }
+
+    /// A verified piece is on the disk: it becomes durable in time.
+    pub(super) fn is_on_disk(&mut self, now: Instant, piece: PieceIndex, shared: &mut Shared) {
+        self.ledger.wrote(piece);
+        if self.ledger.unsynced_bytes() >= PASS_BYTES {
+            self.begin_pass(now, shared);
+        } else {
+            self.passes
+                .set(&mut shared.timers, now + PASS_EVERY, Timer::Pass(self.id));
+        }
+    }
+
+    /// The time of a pass has come.
+    pub(crate) fn pass_due(&mut self, now: Instant, shared: &mut Shared) {
+        if self.passes.fired(now) && self.ledger.is_unsynced() {
+            self.begin_pass(now, shared);
+        }
+    }
+
+    /// Begins a pass, unless one is under way or the disk refuses.
+    pub(super) fn begin_pass(&mut self, now: Instant, shared: &mut Shared) {
+        let refuses = self.phase == Phase::Failed || !self.storage_open;
+        if self.pass.stage == Stage::Idle && self.mode == Mode::Download && !refuses {
+            self.pass.stage = Stage::Sync;
+            self.pass_on(now, shared);
+        }
+    }
+
+    /// Whether a pass is under way.
+    pub(super) fn is_passing(&self) -> bool {
+        self.pass.stage != Stage::Idle
+    }
+
+    /// Takes the next steps of the pass, until one has to be waited for.
+    fn pass_on(&mut self, now: Instant, shared: &mut Shared) {
+        while self.pass.in_flight == 0 {
+            match self.pass.stage {
+                Stage::Idle => return,
+                Stage::Sync => {
+                    self.pass.stage = Stage::Finish;
+                    self.sync_if(self.ledger.is_unsynced(), shared);
+                }
+                Stage::Finish => {
+                    self.pass.stage = Stage::SyncNames;
+                    self.finish_files(shared);
+                }
+                Stage::SyncNames => {
+                    self.pass.stage = Stage::Save;
+                    let is_due = self.is_last_pass() && self.ledger.is_unsynced();
+                    self.sync_if(is_due, shared);
+                }
+                Stage::Save => {
+                    self.pass.stage = Stage::End;
+                    self.save(shared);
+                }
+                Stage::End => {
+                    self.pass.stage = Stage::Idle;
+                    return self.pass_over(now, shared);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing more will be written after this pass.
+    fn is_last_pass(&self) -> bool {
+        self.phase == Phase::Leaving || self.picker.is_done()
+    }
+
+    fn sync_if(&mut self, is_due: bool, shared: &mut Shared) {
+        if is_due {
+            self.ledger.sync_begins();
+            self.pass.in_flight += 1;
+            let (op, storage) = (shared.begin(self.id, Op::Sync), self.id);
+            shared.push(Output::Disk(Disk::Sync { op, storage }));
+        }
+    }
+
+    fn finish_files(&mut self, shared: &mut Shared) {
+        let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
+        for file in self.ledger.ripe(wanted) {
+            self.pass.in_flight += 1;
+            let (op, storage) = (shared.begin(self.id, Op::Finish(file)), self.id);
+            shared.push(Output::Disk(Disk::Finish { op, storage, file }));
+        }
+    }
+
+    fn save(&mut self, shared: &mut Shared) {
+        let state = (!self.ledger.is_whole()).then(|| {
+            let clean = self.phase == Phase::Leaving;
+            self.ledger.to_resume(self.info_hash, clean).encode()
+        });
+        let saved = state.clone().unwrap_or_default();
+        if self.pass.saved.as_ref() == Some(&saved) {
+            return;
+        }
+        self.pass.saved = Some(saved);
+        self.pass.in_flight += 1;
+        let (op, storage) = (shared.begin(self.id, Op::Save), self.id);
+        shared.push(Output::Disk(Disk::Save { op, storage, state }));
+    }
+
+    /// All that was written before is durable, or cannot be made so.
+    pub(crate) fn synced(
+        &mut self,
+        now: Instant,
+        result: Result<Vec<(FileIndex, Stamp)>, DiskError>,
+        shared: &mut Shared,
+    ) {
+        self.pass.in_flight -= 1;
+        match result {
+            Ok(stamps) => self.ledger.synced(&stamps),
+            Err(error) => {
+                self.ledger.sync_failed();
+                // What is durable already is remembered all the same when the torrent is left.
+                self.pass.stage = match self.phase {
+                    Phase::Leaving => Stage::Save,
+                    _ => Stage::Idle,
+                };
+                self.fail(now, "sync", error, shared);
+            }
+        }
+        self.pass_on(now, shared);
+    }
+
+    /// A file has its name, or something is in its way.
+    pub(crate) fn finished(
+        &mut self,
+        now: Instant,
+        file: FileIndex,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        self.pass.in_flight -= 1;
+        match result {
+            // It may have been written to again meanwhile: then it waits for the next pass.
+            Ok(()) => self.ledger.finish(file),
+            Err(error) => {
+                self.pass.stage = match self.phase {
+                    Phase::Leaving => Stage::Save,
+                    _ => Stage::Idle,
+                };
+                self.fail(now, "finish", error, shared);
+            }
+        }
+        self.pass_on(now, shared);
+    }
+
+    /// The state is saved, or could not be: then the next pass tries again.
+    pub(crate) fn saved(
+        &mut self,
+        now: Instant,
+        result: Result<(), DiskError>,
+        shared: &mut Shared,
+    ) {
+        self.pass.in_flight -= 1;
+        match result {
+            Ok(()) => self.pass.told = false,
+            Err(error) => {
+                self.pass.saved = None;
+                if !core::mem::replace(&mut self.pass.told, true) {
+                    let torrent = self.id;
+                    shared.tell(Event::StateNotSaved { torrent, error });
+                }
+            }
+        }
+        self.pass_on(now, shared);
+    }
+
+    fn pass_over(&mut self, now: Instant, shared: &mut Shared) {
+        if self.ledger.is_unsynced() {
+            self.passes
+                .set(&mut shared.timers, now + PASS_EVERY, Timer::Pass(self.id));
+        }
+        if self.phase != Phase::Downloading || !self.picker.is_done() {
+            return;
+        }
+        if self.ledger.is_unsynced() {
+            // The last piece was written while this pass was under way.
+            return self.begin_pass(now, shared);
+        }
+        self.phase = Phase::Seeding;
+        if !core::mem::replace(&mut self.completed, true) {
+            shared.tell(Event::Completed { torrent: self.id });
+        }
+        if core::mem::take(&mut self.fetching) {
+            self.announce_completed(now, shared);
+        }
+        self.dismiss_useless(shared);
+    }
+}

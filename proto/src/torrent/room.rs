@@ -1,0 +1,93 @@
+//! A full disk: what cannot be written waits in memory, nothing more is asked for, and one write at
+//! a time finds out whether there is room again.
+
+use super::Torrent;
+use super::shared::{Op, Shared, Timer};
+use crate::api::{Disk, DiskError, Event, Output};
+use crate::base::slab::Slab;
+use crate::base::time::{Duration, Instant};
+use crate::meta::layout::PieceIndex;
+
+/// How often a full disk is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+impl Torrent {
+    /// Whether the disk was full when it was last tried.
+    pub(super) fn lacks_room(&self) -> bool {
+        self.told_full
+    }
+
+    /// Writes a verified piece, or has it wait for room.
+    pub(super) fn write(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+        if self.lacks_room() {
+            self.unwritten.push_back((piece, slab));
+        } else {
+            self.write_now(piece, slab, shared);
+        }
+    }
+
+    fn write_now(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+        let spans = self.touch(piece);
+        let (op, storage) = (shared.begin(self.id, Op::Write(piece)), self.id);
+        shared.push(Output::Disk(Disk::Write {
+            op,
+            storage,
+            slab,
+            spans,
+        }));
+    }
+
+    /// There is no room for `piece`.
+    pub(super) fn is_full(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        slab: Slab,
+        error: DiskError,
+        shared: &mut Shared,
+    ) {
+        let is_news = !core::mem::replace(&mut self.told_full, true);
+        self.unwritten.push_back((piece, slab));
+        self.retries
+            .set(&mut shared.timers, now + RETRY_EVERY, Timer::Room(self.id));
+        if is_news {
+            let stats = self.stats(now);
+            shared.tell(Event::DiskFull {
+                torrent: self.id,
+                error,
+                need: stats.bytes_wanted - stats.bytes_had,
+            });
+        }
+    }
+
+    /// The time has come to try again.
+    pub(crate) fn retry_due(&mut self, now: Instant, shared: &mut Shared) {
+        if self.retries.fired(now)
+            && let Some((piece, slab)) = self.unwritten.pop_front()
+        {
+            self.write_now(piece, slab, shared);
+        }
+    }
+
+    /// A piece was written: if the disk was full, it is no more.
+    pub(super) fn has_room(&mut self, shared: &mut Shared) {
+        if !core::mem::take(&mut self.told_full) {
+            return;
+        }
+        shared.tell(Event::DiskRoom { torrent: self.id });
+        for (piece, slab) in core::mem::take(&mut self.unwritten) {
+            self.write_now(piece, slab, shared);
+        }
+        self.hungry.extend(self.peers.keys());
+        shared.waiting.insert(self.id);
+        shared.freed = true;
+    }
+
+    /// Gives up what waits for room.
+    pub(super) fn give_up_unwritten(&mut self, shared: &mut Shared) {
+        self.told_full = false;
+        for (piece, slab) in core::mem::take(&mut self.unwritten) {
+            self.let_go(piece, slab, shared);
+        }
+    }
+}
