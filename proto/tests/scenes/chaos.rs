@@ -19,7 +19,7 @@ use ripcurrent_proto::wire::message::{BlockRequest, Decoder, Frame, Message, enc
 use crate::world::{Stranger, World, add, torrent};
 
 const LONG: Duration = Duration::from_secs(4 * 3600);
-const ACTIONS: [&str; 4] = ["open", "read", "write", "sync"];
+const ACTIONS: [&str; 7] = ["open", "read", "write", "full", "sync", "finish", "save"];
 
 /// A torrent of the scene: its seed is host 0.
 struct Work {

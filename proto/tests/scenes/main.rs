@@ -2,6 +2,8 @@
 
 mod chaos;
 mod commands;
+mod disk;
+mod durable;
 mod limits;
 mod starving;
 mod strangers;

@@ -1,6 +1,6 @@
 //! Engines among themselves.
 
-use ripcurrent_proto::api::{Check, Command, Config, Event, Mode, Phase};
+use ripcurrent_proto::api::{Check, Command, Config, Event, Mode, Phase, TorrentStats};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::time::Duration;
 
@@ -12,6 +12,12 @@ fn completed(world: &World, host: usize) -> bool {
     world.hosts[host]
         .events
         .contains(&Event::Completed { torrent: TORRENT })
+}
+
+fn stats(world: &mut World, host: usize) -> TorrentStats {
+    let now = world.now();
+    let stats = world.hosts[host].engine.machine().stats(now, TORRENT);
+    stats.expect("the torrent is there")
 }
 
 /// A seed on host 0 and `leechers` more hosts that know it.
@@ -185,11 +191,12 @@ fn existing_data_is_found_and_damage_is_mended() {
     }));
 }
 
-/// A full disk stops the torrent with the file's name; nothing else happens to the engine.
+/// A disk that fails stops the torrent with the file's name; nothing else happens to the engine.
 #[test]
-fn a_full_disk_is_told_and_survived() {
+fn a_broken_disk_is_told_and_survived() {
     let (mut world, _) = swarm(6, &[1_000_000], 32 * 1024, 1, &Config::default());
-    world.hosts[1].disk.writes_left = Some(5);
+    world.run_until(LONG, |world| world.hosts[1].disk.writes == 5);
+    world.hosts[1].disk.refuse.insert("write");
     let failed = |event: &Event| {
         matches!(
             event,
@@ -208,22 +215,27 @@ fn a_full_disk_is_told_and_survived() {
     assert_eq!(world.hosts[1].disk.writes, 5);
 }
 
-/// Once a full disk has space again and is looked at, everything is fetched that is missing: the
-/// pieces too that were half there when it was full.
+/// A full disk is waited for, and told of once: nothing more is asked for meanwhile, no verified
+/// piece is lost, and with room again everything is fetched without anybody's help.
 #[test]
-fn a_disk_with_space_again_is_filled() {
+fn a_full_disk_is_waited_for() {
     let (mut world, content) = swarm(6, &[1_000_000], 32 * 1024, 1, &Config::default());
     world.hosts[1].disk.writes_left = Some(5);
-    let failed = |event: &Event| matches!(event, Event::DiskFailed { .. });
-    world.run_until(LONG, |world| world.hosts[1].events.iter().any(failed));
-    world.run_for(Duration::from_secs(5));
+    let is_full = |world: &mut World| stats(world, 1).phase == Phase::Full;
+    world.run_until(LONG, is_full);
+    world.run_for(Duration::from_secs(20));
+    let came = stats(&mut world, 1).downloaded;
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(stats(&mut world, 1).downloaded, came);
+    assert!(is_full(&mut world));
     world.hosts[1].disk.writes_left = None;
-    let torrent = TORRENT;
-    world.command(1, Command::Recheck { torrent });
-    world.introduce(1, 0);
     world.run_until(LONG, |world| completed(world, 1));
     let (torrent, _) = self::torrent(32 * 1024, &[1_000_000]);
     assert_eq!(world.hosts[1].disk.content(&torrent), content);
+    let told = |is: fn(&Event) -> bool| world.hosts[1].events.iter().filter(|e| is(e)).count();
+    assert_eq!(told(|event| matches!(event, Event::DiskFull { .. })), 1);
+    assert_eq!(told(|event| matches!(event, Event::DiskRoom { .. })), 1);
+    assert_eq!(stats(&mut world, 1).downloaded, 1_000_000);
 }
 
 /// A seed whose disk does not give what it promised loses its peers' trust, not its life.

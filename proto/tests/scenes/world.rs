@@ -1,14 +1,15 @@
 //! The smallest world an engine can live in: links, disks in memory, and one clock. Nothing takes
 //! time unless [`World::slow_down`] says so; time passes only when nobody has anything to do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::disk::MemoryDisk;
 use bytes::Bytes;
 use ripcurrent_proto::api::{
-    Add, Check, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Found, FoundFile,
-    FoundName, Input, IoError, IoErrorKind, Mode, Net, Output, Spans, Stamp, Transmission,
+    Add, Check, Command, Config, DiskDone, EndReason, Event, Input, IoError, IoErrorKind, Mode,
+    Net, Output, Transmission,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::rng::Rng;
@@ -17,7 +18,6 @@ use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::{Backend, Machine, Tap, Turn, turn};
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_proto::meta::layout::FileIndex;
 use sha1::{Digest, Sha1};
 
 /// The torrent of every engine here that has only one.
@@ -40,168 +40,6 @@ pub(crate) const VOID: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::new(127, 0, 8, 1))];
 
 /// The most rounds of turns at one instant: beyond it machines talk without end.
 const STEPS_AT_ONCE: usize = 20_000;
-
-/// A disk in memory.
-#[derive(Default)]
-pub(crate) struct MemoryDisk {
-    files: BTreeMap<(TorrentId, FileIndex), Vec<u8>>,
-    /// Operations that fail: `open`, `read`, `write` or `sync`.
-    pub(crate) refuse: BTreeSet<&'static str>,
-    /// Writes fail from the moment this many have succeeded.
-    pub(crate) writes_left: Option<usize>,
-    /// Writes that succeeded.
-    pub(crate) writes: usize,
-}
-
-impl MemoryDisk {
-    fn carry(&mut self, disk: Disk) -> DiskDone {
-        match disk {
-            Disk::Open {
-                op,
-                storage,
-                layout,
-                ..
-            } => {
-                let files = (0..layout.files().len() as u32).map(FileIndex);
-                let files = files.map(|file| {
-                    let len = self.files.get(&(storage, file))?.len() as u64;
-                    Some(FoundFile {
-                        stamp: Stamp { len, modified: 0 },
-                        name: FoundName::Own,
-                    })
-                });
-                let found = Found {
-                    files: files.collect(),
-                    ..Found::default()
-                };
-                let result = self.allows("open", None).map(|()| found);
-                DiskDone::Opened { op, result }
-            }
-            Disk::Read {
-                op,
-                storage,
-                mut slab,
-                spans,
-            } => {
-                let result = self.read(storage, slab.as_mut_slice(), &spans);
-                DiskDone::Read { op, slab, result }
-            }
-            Disk::Write {
-                op,
-                storage,
-                slab,
-                spans,
-            } => {
-                let result = self.write(storage, slab.as_slice(), &spans);
-                DiskDone::Written { op, slab, result }
-            }
-            Disk::Sync { op, .. } => DiskDone::Synced {
-                op,
-                result: self.allows("sync", None).map(|()| Vec::new()),
-            },
-            Disk::Finish { op, .. } => DiskDone::Finished { op, result: Ok(()) },
-            Disk::Save { op, .. } => DiskDone::Saved { op, result: Ok(()) },
-            Disk::Delete { op, storage } => {
-                self.files.retain(|(owner, _), _| *owner != storage);
-                DiskDone::Deleted { op, result: Ok(()) }
-            }
-            Disk::Close { op, .. } => DiskDone::Closed { op },
-        }
-    }
-
-    fn allows(&self, action: &'static str, file: Option<FileIndex>) -> Result<(), DiskError> {
-        let kind = match action {
-            "write" => IoErrorKind::NoSpace,
-            _ => IoErrorKind::TooShort,
-        };
-        let error = IoError { kind, code: 0 };
-        match self.refuse.contains(action) {
-            true => Err(DiskError { file, error }),
-            false => Ok(()),
-        }
-    }
-
-    fn read(&self, storage: TorrentId, mut to: &mut [u8], spans: &Spans) -> Result<(), DiskError> {
-        for span in spans {
-            let (here, rest) = to.split_at_mut(span.len as usize);
-            to = rest;
-            let Some(file) = span.file else {
-                here.fill(0);
-                continue;
-            };
-            self.allows("read", Some(file))?;
-            let range = span.offset as usize..span.offset as usize + span.len as usize;
-            let bytes = self.files.get(&(storage, file));
-            match bytes.and_then(|bytes| bytes.get(range)) {
-                Some(bytes) => here.copy_from_slice(bytes),
-                None => return Err(refusal(file, IoErrorKind::TooShort)),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        storage: TorrentId,
-        mut from: &[u8],
-        spans: &Spans,
-    ) -> Result<(), DiskError> {
-        for span in spans {
-            let (here, rest) = from.split_at(span.len as usize);
-            from = rest;
-            let Some(file) = span.file else { continue };
-            self.allows("write", Some(file))?;
-            if self.writes_left == Some(0) {
-                return Err(refusal(file, IoErrorKind::NoSpace));
-            }
-            let bytes = self.files.entry((storage, file)).or_default();
-            let end = span.offset as usize + here.len();
-            if bytes.len() < end {
-                bytes.resize(end, 0);
-            }
-            bytes[span.offset as usize..end].copy_from_slice(here);
-        }
-        self.writes += 1;
-        self.writes_left = self.writes_left.map(|left| left - 1);
-        Ok(())
-    }
-
-    /// All bytes of the torrent as they lie on this disk, in order; padding as zeros.
-    pub(crate) fn content(&self, torrent: &Torrent) -> Vec<u8> {
-        self.content_of(TORRENT, torrent)
-    }
-
-    pub(crate) fn content_of(&self, id: TorrentId, torrent: &Torrent) -> Vec<u8> {
-        let mut all = Vec::new();
-        for (file, index) in torrent.layout().files().iter().zip(0..) {
-            let bytes = self.files.get(&(id, FileIndex(index)));
-            let mut bytes = bytes.cloned().unwrap_or_default();
-            bytes.resize(file.len as usize, 0);
-            all.extend(bytes);
-        }
-        all
-    }
-
-    /// Puts the content of the torrent's files there.
-    pub(crate) fn fill(&mut self, torrent: &Torrent, content: &[u8]) {
-        self.fill_as(TORRENT, torrent, content);
-    }
-
-    pub(crate) fn fill_as(&mut self, id: TorrentId, torrent: &Torrent, content: &[u8]) {
-        for (file, index) in torrent.layout().files().iter().zip(0..) {
-            let range = file.offset as usize..(file.offset + file.len) as usize;
-            self.files
-                .insert((id, FileIndex(index)), content[range].to_vec());
-        }
-    }
-}
-
-fn refusal(file: FileIndex, kind: IoErrorKind) -> DiskError {
-    DiskError {
-        file: Some(file),
-        error: IoError { kind, code: 0 },
-    }
-}
 
 /// The hands of one host: what the machine wants done waits for the world to do it.
 #[derive(Default)]
