@@ -21,6 +21,11 @@ NO_CUTS = b"\x00"
 SOME_CUTS = b"\x03\x01\x07\xff"
 MOST_BODY = b"\xff\xff"
 PIECES = (1000).to_bytes(2, "big")
+# A state as it is saved, without its digest.
+RESUME = (
+    b"d5:cleani1e5:filesli300000ei1790000000123456789eelee6:formati1e4:have1:\x90"
+    b"9:info_hash20:" + b"\x07" * 20 + b"4:openlli1e1:\x20eee"
+)
 
 
 def vectors(name):
@@ -60,6 +65,7 @@ def seeds():
     requests = [announce, announce + b"&event=stopped&compact=0", b"scrape?info_hash=" + b"a" * 20]
     stream = b"".join(bytes([len(request)]) + request for request in requests)
     yield "tracker_request", "all", stream
+    yield "resume", "state", RESUME
     for name, script in engine_scripts():
         yield "engine", name, script
     for index, vector in enumerate(vectors("http_tracker.json")):

@@ -12,6 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use ripcurrent_fuzz::Knobs;
 use ripcurrent_fuzz::host::{Host, address};
 use ripcurrent_proto::api::{Add, Check, Command, Config, Data, Input, Mode};
+use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{Turn, turn};
@@ -60,7 +61,9 @@ fuzz_target!(|input: &[u8]| {
         ..Config::default()
     };
     let mut engine = Engine::new(config, [7; 32], Instant::ZERO).expect("a sound configuration");
-    let mut host = Host::new(FILES);
+    let files = TORRENT.layout().files();
+    let lens: Vec<u64> = files.iter().map(|file| file.len).collect();
+    let mut host = Host::new(&lens);
     host.tell(Input::Command(Command::Add(add(knobs.byte()))));
     run(&mut engine, &mut host);
     while !knobs.0.is_empty() {
@@ -90,15 +93,19 @@ fn add(knob: u8) -> Add {
         } else {
             Mode::Seed
         },
-        check: if knob & 4 == 0 {
-            Check::Existing
-        } else {
-            Check::Trust
+        check: match knob & 0x84 {
+            0 => Check::Existing,
+            0x80 => Check::Full,
+            _ => Check::Trust,
         },
         announce: knob & 8 != 0,
         preallocate: knob & 16 != 0,
-        files: None,
-        overwrite: false,
+        files: (knob & 32 != 0).then(|| {
+            let mut files = Bitfield::new(FILES);
+            files.insert(usize::from(knob >> 6) % FILES);
+            files
+        }),
+        overwrite: knob & 64 != 0,
         down_limit: None,
         up_limit: None,
     }
@@ -131,7 +138,8 @@ fn step(knobs: &mut Knobs<'_>, host: &mut Host) {
         3 => host.complete(which, true),
         4 => host.advance(Duration::from_millis(1 << (which % 18))),
         5 => host.complete_all(),
-        12.. => host.tell(Input::Command(command(which))),
+        12 => host.meddle(which),
+        13.. => host.tell(Input::Command(command(which))),
         _ => {
             if let Some(conn) = host.pick(which) {
                 stir(what % 16, conn, knobs, host);

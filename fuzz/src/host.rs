@@ -6,20 +6,25 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ripcurrent_proto::api::{
-    Disk, DiskDone, DiskError, EndReason, Found, Input, IoError, IoErrorKind, Net, Output, Transmission,
+    Disk, DiskDone, DiskError, EndReason, Found, FoundFile, FoundName, Input, IoError, IoErrorKind,
+    Net, Output, Spans, Stamp, Transmission,
 };
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{Backend, Machine};
+use ripcurrent_proto::meta::layout::FileIndex;
 use sha1::{Digest, Sha1};
 
-/// The host. Files are all zeros, whatever was written.
+/// The host. Files are all zeros, whatever was written; states are kept.
 pub struct Host {
     now: Instant,
     conns: BTreeMap<ConnId, Conn>,
     ops: Vec<Output>,
     due: VecDeque<Due>,
-    files: usize,
+    /// What would be found now.
+    found: Found,
+    /// The length of each file.
+    lens: Vec<u64>,
 }
 
 /// A connection that is not closed.
@@ -40,20 +45,65 @@ enum Due {
 }
 
 impl Host {
-    /// A host at the beginning of time, for a torrent of so many files.
-    pub fn new(files: usize) -> Host {
+    /// A host at the beginning of time, for a torrent whose files have these lengths.
+    pub fn new(lens: &[u64]) -> Host {
         Host {
             now: Instant::ZERO,
             conns: BTreeMap::new(),
             ops: Vec::new(),
             due: VecDeque::new(),
-            files,
+            found: Found {
+                files: vec![None; lens.len()],
+                ..Found::default()
+            },
+            lens: lens.to_vec(),
         }
     }
 
     /// Lets time pass.
     pub fn advance(&mut self, by: Duration) {
         self.now += by;
+    }
+
+    /// Somebody else makes, changes or removes a file, or the state.
+    pub fn meddle(&mut self, number: u8) {
+        let at = usize::from(number >> 2) % self.lens.len();
+        match number % 4 {
+            0 => self.found.files[at] = None,
+            1 => self.touch(at, FoundName::Own),
+            2 => self.touch(at, FoundName::Contested),
+            _ => {
+                let state = self.found.state.as_mut();
+                if let Some(byte) = state.and_then(|state| state.get_mut(usize::from(number))) {
+                    *byte ^= 1;
+                }
+            }
+        }
+    }
+
+    fn touch(&mut self, at: usize, name: FoundName) {
+        let before = self.found.files[at].map_or(0, |file| file.stamp.modified);
+        let (len, modified) = (self.lens[at], before + 1);
+        let stamp = Stamp { len, modified };
+        self.found.files[at] = Some(FoundFile { stamp, name });
+    }
+
+    /// What a write does to the files that are found later.
+    fn wrote(&mut self, spans: &Spans) {
+        for span in spans {
+            match span.file {
+                Some(_) if span.aside => self.found.aside = true,
+                Some(file) => self.touch(file.at(), FoundName::Part),
+                None => {}
+            }
+        }
+    }
+
+    fn stamps(&self) -> Vec<(FileIndex, Stamp)> {
+        let files = (0..).map(FileIndex).zip(&self.found.files);
+        files
+            .filter_map(|(index, file)| Some((index, file.as_ref()?.stamp)))
+            .collect()
     }
 
     /// Lets a stranger connect.
@@ -136,7 +186,11 @@ impl Host {
             return;
         }
         let op = self.ops.remove(usize::from(number) % self.ops.len());
-        let done = self.done(op, fails);
+        let kind = match number & 0x80 {
+            0 => IoErrorKind::NoSpace,
+            _ => IoErrorKind::Other,
+        };
+        let done = self.done(op, fails.then_some(kind));
         self.tell(done);
     }
 
@@ -150,33 +204,45 @@ impl Host {
         }
     }
 
-    fn done(&self, op: Output, fails: bool) -> Input<'static> {
+    fn done(&mut self, op: Output, fails: Option<IoErrorKind>) -> Input<'static> {
         let error = DiskError {
             file: None,
-            error: failure(IoErrorKind::NoSpace),
+            error: failure(fails.unwrap_or(IoErrorKind::Other)),
         };
+        let fails = fails.is_some();
         let result = if fails { Err(error) } else { Ok(()) };
         match op {
             Output::Disk(Disk::Open { op, .. }) => {
-                let result = result.map(|()| Found {
-                    files: vec![None; self.files],
-                    ..Found::default()
-                });
+                let result = result.map(|()| self.found.clone());
                 Input::Disk(DiskDone::Opened { op, result })
             }
             Output::Disk(Disk::Read { op, mut slab, .. }) => {
                 slab.as_mut_slice().fill(0);
                 Input::Disk(DiskDone::Read { op, slab, result })
             }
-            Output::Disk(Disk::Write { op, slab, .. }) => {
+            Output::Disk(Disk::Write {
+                op, slab, spans, ..
+            }) => {
+                self.wrote(&spans);
                 Input::Disk(DiskDone::Written { op, slab, result })
             }
             Output::Disk(Disk::Sync { op, .. }) => {
-                let result = result.map(|()| Vec::new());
+                let result = result.map(|()| self.stamps());
                 Input::Disk(DiskDone::Synced { op, result })
             }
-            Output::Disk(Disk::Finish { op, .. }) => Input::Disk(DiskDone::Finished { op, result }),
-            Output::Disk(Disk::Save { op, .. }) => Input::Disk(DiskDone::Saved { op, result }),
+            Output::Disk(Disk::Finish { op, file, .. }) => {
+                if let Some(file) = &mut self.found.files[file.at()] {
+                    file.name = FoundName::Own;
+                }
+                Input::Disk(DiskDone::Finished { op, result })
+            }
+            Output::Disk(Disk::Save { op, state, .. }) => {
+                if !fails {
+                    self.found.aside &= state.is_some();
+                    self.found.state = state;
+                }
+                Input::Disk(DiskDone::Saved { op, result })
+            }
             Output::Disk(Disk::Delete { op, .. }) => {
                 Input::Disk(DiskDone::Deleted { op, result: Ok(()) })
             }
