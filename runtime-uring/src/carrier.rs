@@ -279,10 +279,7 @@ impl<S: Sockets> Carrier<S> {
         if let Some(done) = self.ready.pop_front() {
             return Some(done);
         }
-        let (input, closed) = self.work.take()?;
-        let closed = closed.map(|done| Done::Answer(Input::Disk(done)));
-        self.ready.extend(closed);
-        Some(Done::Answer(input))
+        self.work.take().map(Done::Answer)
     }
 
     fn carry_net(&mut self, net: Net) {

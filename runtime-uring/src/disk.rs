@@ -8,20 +8,27 @@
 //! read for an upload is small, though, and a thread's way there and back would cost more than the
 //! read.
 
+mod aside;
 mod cache;
+mod home;
+mod names;
 mod paths;
+mod state;
 mod storage;
+mod unsynced;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Disk, DiskDone, DiskError, Input, IoError, IoErrorKind, StorageId};
 use ripcurrent_proto::base::id::OpId;
 
+use crate::options::Options;
 use crate::pool::{Basket, Finished, Pool};
 use cache::OpenFiles;
-use storage::Storage;
+use storage::{Plan, Storage};
 
 /// The largest read, in bytes, that is tried on the loop: a copy of some 20 microseconds.
 const AT_ONCE: usize = 256 << 10;
@@ -30,6 +37,7 @@ const AT_ONCE: usize = 256 << 10;
 /// done.
 pub(crate) struct Desk {
     pool: Pool,
+    state_home: Option<PathBuf>,
     open_files: Arc<OpenFiles>,
     storages: BTreeMap<StorageId, Entry>,
     /// How many storages there have been.
@@ -43,10 +51,11 @@ struct Entry {
 }
 
 impl Desk {
-    pub(crate) fn new(threads: usize, max_open: usize, basket: &Basket) -> io::Result<Self> {
+    pub(crate) fn new(options: &Options, basket: &Basket) -> io::Result<Self> {
         Ok(Desk {
-            pool: Pool::new("ripcurrent-disk", threads, basket)?,
-            open_files: Arc::new(OpenFiles::new(max_open)),
+            pool: Pool::new("ripcurrent-disk", options.disk_threads, basket)?,
+            state_home: options.state_home.clone(),
+            open_files: Arc::new(OpenFiles::new(options.max_open_files)),
             storages: BTreeMap::new(),
             count: 0,
         })
@@ -59,14 +68,21 @@ impl Desk {
                 op,
                 storage,
                 root,
+                info_hash,
                 layout,
                 access,
-                ..
             } => {
                 self.count += 1;
-                let opened = Storage::new(self.count, &root, layout, access);
+                let plan = Plan {
+                    number: self.count,
+                    root: PathBuf::from(&*root),
+                    state_home: self.state_home.clone(),
+                    info_hash,
+                    layout,
+                    access,
+                };
                 let entry = Entry {
-                    storage: Arc::new(opened),
+                    storage: Arc::new(Storage::new(plan)),
                     in_flight: 0,
                     closing: None,
                 };
@@ -122,13 +138,29 @@ impl Desk {
                 }
                 self.give(storage, move |storage, files| DiskDone::Synced {
                     op,
-                    result: storage.sync(files).map(|()| Vec::new()),
+                    result: storage.sync(files),
                 });
             }
-            Disk::Finish { op, .. } => {
-                return Some(DiskDone::Finished { op, result: Ok(()) });
+            Disk::Finish { op, storage, file } => {
+                if !self.storages.contains_key(&storage) {
+                    let result = Err(UNKNOWN);
+                    return Some(DiskDone::Finished { op, result });
+                }
+                self.give(storage, move |storage, files| DiskDone::Finished {
+                    op,
+                    result: storage.finish(files, file),
+                });
             }
-            Disk::Save { op, .. } => return Some(DiskDone::Saved { op, result: Ok(()) }),
+            Disk::Save { op, storage, state } => {
+                if !self.storages.contains_key(&storage) {
+                    let result = Err(UNKNOWN);
+                    return Some(DiskDone::Saved { op, result });
+                }
+                self.give(storage, move |storage, files| DiskDone::Saved {
+                    op,
+                    result: storage.save(files, state.as_deref()),
+                });
+            }
             Disk::Delete { op, storage } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);
@@ -144,26 +176,46 @@ impl Desk {
                     return Some(DiskDone::Closed { op });
                 };
                 entry.closing = Some(op);
-                return self.close_if_idle(storage);
+                self.close_if_idle(storage);
             }
         }
         None
     }
 
-    /// An operation on `storage` is done; the answer of a `Close` that waited for it.
-    pub(crate) fn finished(&mut self, storage: StorageId) -> Option<DiskDone> {
+    /// An operation on `storage` is done.
+    pub(crate) fn finished(&mut self, storage: StorageId) {
         if let Some(entry) = self.storages.get_mut(&storage) {
             entry.in_flight = entry.in_flight.saturating_sub(1);
         }
-        self.close_if_idle(storage)
+        self.close_if_idle(storage);
     }
 
-    fn close_if_idle(&mut self, storage: StorageId) -> Option<DiskDone> {
-        let entry = self.storages.get(&storage)?;
-        let op = entry.closing.filter(|_| entry.in_flight == 0)?;
-        self.open_files.forget(entry.storage.number());
-        self.storages.remove(&storage);
-        Some(DiskDone::Closed { op })
+    /// Closes what waits for nothing any more: storages that are to be closed, and those that were
+    /// not opened.
+    fn close_if_idle(&mut self, storage: StorageId) {
+        let idle = |entry: &Entry| {
+            entry.in_flight == 0 && (entry.closing.is_some() || !entry.storage.is_open())
+        };
+        if !self.storages.get(&storage).is_some_and(idle) {
+            return;
+        }
+        let Some(Entry {
+            storage, closing, ..
+        }) = self.storages.remove(&storage)
+        else {
+            return;
+        };
+        let Some(op) = closing else { return };
+        let files = Arc::clone(&self.open_files);
+        // On a thread: it may remove a file.
+        self.pool.give(move || {
+            files.forget(storage.plan.number);
+            drop(storage);
+            Finished {
+                input: Input::Disk(DiskDone::Closed { op }),
+                storage: None,
+            }
+        });
     }
 
     fn give(

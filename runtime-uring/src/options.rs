@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use crate::choice::Choice;
 use crate::tls::Roots;
@@ -22,8 +23,11 @@ pub struct Options {
     /// Authorities whose certificates are believed besides those of the system's.
     pub extra_roots: Roots,
     /// The most files kept open between operations; an operation of a disk thread may hold one
-    /// more each.
+    /// more each, and a storage that is open to write holds two.
     pub max_open_files: usize,
+    /// Where the states of storages go that cannot lie beside their files; made if need be. Without
+    /// it such storages are not opened to write.
+    pub state_home: Option<PathBuf>,
     /// Threads that hash. One hashes about 2 GiB/s with SHA extensions, 0.5 GiB/s without.
     pub hash_threads: usize,
     /// Threads that read, write and sync files, so that one slow sync does not hold up all reads.
@@ -52,6 +56,7 @@ impl Default for Options {
             loopback_only: false,
             extra_roots: Roots::default(),
             max_open_files: 128,
+            state_home: None,
             hash_threads: 1,
             disk_threads: 2,
             ring_entries: 1024,

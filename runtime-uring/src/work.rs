@@ -29,7 +29,7 @@ impl Work {
     /// Starts the threads; what they finish rings `waker`.
     pub(crate) fn new(options: &Options, waker: &Waker) -> io::Result<Self> {
         let basket = Basket::new(waker.clone());
-        let desk = Desk::new(options.disk_threads, options.max_open_files, &basket)?;
+        let desk = Desk::new(options, &basket)?;
         let hashers = Pool::new("ripcurrent-hash", options.hash_threads, &basket)?;
         let resolvers = Pool::new("ripcurrent-name", RESOLVERS, &basket)?;
         Ok(Work {
@@ -72,10 +72,12 @@ impl Work {
     }
 
     /// Something that is finished.
-    pub(crate) fn take(&mut self) -> Option<(Input<'static>, Option<DiskDone>)> {
+    pub(crate) fn take(&mut self) -> Option<Input<'static>> {
         let Finished { input, storage } = self.basket.take()?;
-        let closed = storage.and_then(|storage| self.desk.finished(storage));
-        Some((input, closed))
+        if let Some(storage) = storage {
+            self.desk.finished(storage);
+        }
+        Some(input)
     }
 }
 

@@ -381,7 +381,7 @@ impl Stage {
         }
     }
 
-    /// Opens a storage; the lengths of its files.
+    /// Opens a storage; what is there.
     pub(super) async fn open(
         &self,
         storage: StorageId,
@@ -462,6 +462,32 @@ impl Stage {
     ) -> Result<Result<Vec<(FileIndex, Stamp)>, DiskError>, Failure> {
         match self.disk(|op| Disk::Sync { op, storage }).await? {
             DiskDone::Synced { result, .. } => Ok(result),
+            other => Err(unfit(&other)),
+        }
+    }
+
+    /// Gives a file its own name.
+    pub(super) async fn finish(
+        &self,
+        storage: StorageId,
+        file: u32,
+    ) -> Result<Result<(), DiskError>, Failure> {
+        let file = FileIndex(file);
+        match self.disk(|op| Disk::Finish { op, storage, file }).await? {
+            DiskDone::Finished { result, .. } => Ok(result),
+            other => Err(unfit(&other)),
+        }
+    }
+
+    /// Replaces the saved state.
+    pub(super) async fn save(
+        &self,
+        storage: StorageId,
+        state: Option<&[u8]>,
+    ) -> Result<Result<(), DiskError>, Failure> {
+        let state = state.map(<[u8]>::to_vec);
+        match self.disk(|op| Disk::Save { op, storage, state }).await? {
+            DiskDone::Saved { result, .. } => Ok(result),
             other => Err(unfit(&other)),
         }
     }

@@ -9,12 +9,15 @@ use crate::pool::lock;
 /// A file: the number of its storage, and its index there.
 pub(super) type Key = (u64, u32);
 
+/// The index of what a storage keeps aside.
+pub(super) const ASIDE: u32 = u32::MAX;
+
 /// An open file and what was done to it.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) file: File,
-    /// It can be written to, and has its full length.
-    pub(super) writable: bool,
+    /// It is an unfinished file that can be written to and has its full length.
+    pub(super) unfinished: bool,
 }
 
 /// Files that stay open between operations, of all storages together.
@@ -72,6 +75,14 @@ impl OpenFiles {
         open
     }
 
+    /// Closes one file.
+    pub(super) fn forget_one(&self, key: Key) {
+        let mut state = lock(&self.state);
+        let closed = state.remove(key);
+        drop(state);
+        drop(closed);
+    }
+
     /// Closes the files of a storage.
     pub(super) fn forget(&self, storage: u64) {
         let mut state = lock(&self.state);
@@ -82,10 +93,7 @@ impl OpenFiles {
             .collect();
         let mut closed = Vec::new();
         for key in keys {
-            if let Some((used, open)) = state.files.remove(&key) {
-                state.by_use.remove(&used);
-                closed.push(open);
-            }
+            closed.extend(state.remove(key));
         }
         drop(state);
         drop(closed);
@@ -93,6 +101,12 @@ impl OpenFiles {
 }
 
 impl State {
+    fn remove(&mut self, key: Key) -> Option<Arc<Open>> {
+        let (used, open) = self.files.remove(&key)?;
+        self.by_use.remove(&used);
+        Some(open)
+    }
+
     fn remove_oldest(&mut self) -> Option<Arc<Open>> {
         let (_, key) = self.by_use.pop_first()?;
         self.files.remove(&key).map(|(_, open)| open)
@@ -106,7 +120,7 @@ mod tests {
     fn open() -> Open {
         Open {
             file: File::open("/dev/null").unwrap(),
-            writable: false,
+            unfinished: false,
         }
     }
 

@@ -5,12 +5,16 @@
 //! `O_NOFOLLOW`, so that neither a name nor a link that somebody makes meanwhile leads elsewhere.
 //! The root itself is the user's choice and may be a link.
 
-use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode as Bits, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use ripcurrent_proto::api::Stamp;
 
 /// Opens folders and files below a root.
 pub(super) struct Walker<'a> {
@@ -19,8 +23,8 @@ pub(super) struct Walker<'a> {
     create: bool,
     /// The folder walked to last: files come in order, so most walks are short.
     last: Option<(&'a [String], OwnedFd)>,
-    /// Called with each folder that gets a new entry: its components below the root.
-    created_in: Vec<&'a [String]>,
+    /// Called with each folder whose entries change: its components below the root.
+    changed: Vec<&'a [String]>,
 }
 
 /// How a file is opened.
@@ -28,54 +32,72 @@ pub(super) struct Walker<'a> {
 pub(super) enum Mode {
     /// It must be there, and is only read.
     Read,
-    /// It is made if it is not there.
+    /// It must be there.
+    Write,
+    /// It must not be there, and is made.
     Create {
-        /// Whether it should be executable where it is made.
+        /// Whether it should be executable.
         executable: bool,
     },
 }
 
+/// What has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A regular file.
+    File(Stamp),
+    /// A folder, a link, a pipe: nothing that bytes of a torrent lie in.
+    Other,
+}
+
+impl Entry {
+    /// What a regular file looks like.
+    pub(super) fn file(self) -> Option<Stamp> {
+        match self {
+            Entry::File(stamp) => Some(stamp),
+            Entry::Other => None,
+        }
+    }
+}
+
 impl<'a> Walker<'a> {
-    pub(super) fn new(root: &'a Path, create: bool) -> Self {
+    /// Walks below `root` and leaves everything as it is.
+    pub(super) fn new(root: &'a Path) -> Self {
         Walker {
             root,
-            create,
+            create: false,
             last: None,
-            created_in: Vec::new(),
+            changed: Vec::new(),
         }
     }
 
-    /// Opens the regular file at `path` below the root.
-    pub(super) fn file(&mut self, path: &'a [String], mode: Mode) -> io::Result<File> {
-        let (name, folder) = path.split_last().ok_or_else(not_a_name)?;
-        let (fd, new) = {
-            let folder_fd = self.folder(folder)?;
-            open_file(folder_fd, name, mode)?
-        };
-        if new {
-            self.created_in.push(folder);
-        }
-        let file = File::from(fd);
-        if file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(io::Error::from_raw_os_error(libc::EEXIST))
+    /// Walks below `root` and makes what folders are missing.
+    pub(super) fn making_folders(root: &'a Path) -> Self {
+        Walker {
+            create: true,
+            ..Walker::new(root)
         }
     }
 
-    /// The length of the regular file at `path`; `None` if there is nothing, or something else.
-    pub(super) fn file_len(&mut self, path: &'a [String]) -> io::Result<Option<u64>> {
-        let (name, folder) = path.split_last().ok_or_else(not_a_name)?;
-        let opened = self
-            .folder(folder)
-            .and_then(|folder| open(folder, name, libc::O_PATH | libc::O_NOFOLLOW));
-        match opened {
-            Ok(fd) => {
-                let metadata = File::from(fd).metadata()?;
-                Ok(metadata.is_file().then_some(metadata.len()))
-            }
+    /// Opens the regular file `name` in `folder`.
+    pub(super) fn file(
+        &mut self,
+        folder: &'a [String],
+        name: &str,
+        mode: Mode,
+    ) -> io::Result<File> {
+        let file = open_file(self.folder(folder)?, name, mode)?;
+        if let Mode::Create { .. } = mode {
+            self.changed.push(folder);
+        }
+        Ok(file)
+    }
+
+    /// What is called `name` in `folder`; links are not followed.
+    pub(super) fn entry(&mut self, folder: &'a [String], name: &str) -> io::Result<Option<Entry>> {
+        match self.folder(folder).and_then(|folder| entry(folder, name)) {
             Err(error) if nothing_there(&error) => Ok(None),
-            Err(error) => Err(error),
+            found => found,
         }
     }
 
@@ -87,7 +109,7 @@ impl<'a> Walker<'a> {
             for (at, name) in path.iter().enumerate() {
                 let (next, new) = self.step(fd.as_fd(), name)?;
                 if new {
-                    self.created_in.push(&path[..at]);
+                    self.changed.push(&path[..at]);
                 }
                 fd = next;
             }
@@ -99,13 +121,43 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Removes the file or link at `path`; nothing there counts as removed.
-    pub(super) fn remove_file(&mut self, path: &'a [String]) -> io::Result<()> {
-        let (name, folder) = path.split_last().ok_or_else(not_a_name)?;
-        let removed = self
-            .folder(folder)
-            .and_then(|folder| remove(folder, name, 0));
-        match removed {
+    /// Gives the file `from` in `folder` the name `to`, which must be free unless it may `replace`
+    /// what has it: never a folder.
+    pub(super) fn rename(
+        &mut self,
+        folder: &'a [String],
+        from: &str,
+        to: &str,
+        replace: bool,
+    ) -> io::Result<()> {
+        rename(self.folder(folder)?, from, to, replace)?;
+        self.changed.push(folder);
+        Ok(())
+    }
+
+    /// Makes `name` in `folder` a symbolic link to `target`, unless it is one already. What is in
+    /// the way is only replaced if it may be: never a folder.
+    pub(super) fn link(
+        &mut self,
+        folder: &'a [String],
+        name: &str,
+        target: &str,
+        replace: bool,
+    ) -> io::Result<()> {
+        let fd = self.folder(folder)?;
+        if !leads_to(fd, name, target)? {
+            if replace {
+                remove(fd, name)?;
+            }
+            rustix::fs::symlinkat(target, fd, name)?;
+        }
+        self.changed.push(folder);
+        Ok(())
+    }
+
+    /// Removes the file or link `name` in `folder`; nothing there counts as removed.
+    pub(super) fn remove(&mut self, folder: &'a [String], name: &str) -> io::Result<()> {
+        match self.folder(folder).and_then(|folder| remove(folder, name)) {
             Err(error) if nothing_there(&error) => Ok(()),
             removed => removed,
         }
@@ -116,127 +168,225 @@ impl<'a> Walker<'a> {
         self.last = None;
         if let Some((name, folder)) = path.split_last()
             && let Ok(folder) = self.folder(folder)
+            && check(name).is_ok()
         {
             // It stays where it is not empty, and where it is gone already there is nothing to do.
-            let _ = remove(folder, name, libc::AT_REMOVEDIR);
+            let _ = rustix::fs::unlinkat(folder, name.as_str(), AtFlags::REMOVEDIR);
         }
     }
 
-    /// The folders that got new entries since this was called last.
-    pub(super) fn take_created_in(&mut self) -> Vec<&'a [String]> {
-        std::mem::take(&mut self.created_in)
+    /// The folders whose entries have changed since this was called last.
+    pub(super) fn take_changed(&mut self) -> Vec<&'a [String]> {
+        std::mem::take(&mut self.changed)
     }
 
     fn open_root(&self) -> io::Result<OwnedFd> {
         if self.create {
-            fs::create_dir_all(self.root)?;
+            make_root(self.root)?;
         }
-        let mut options = fs::OpenOptions::new();
-        options.read(true).custom_flags(libc::O_DIRECTORY);
-        Ok(options.open(self.root)?.into())
+        open_folder(self.root)
     }
 
     /// The folder `name` in `folder`, made if need be, and whether it was.
     fn step(&self, folder: BorrowedFd<'_>, name: &str) -> io::Result<(OwnedFd, bool)> {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        match open(folder, name, flags) {
-            Err(error) if self.create && error.raw_os_error() == Some(libc::ENOENT) => {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        match open(folder, name, flags, Bits::empty()) {
+            Err(error) if self.create && is_missing(&error) => {
                 let made = make_folder(folder, name)?;
-                Ok((open(folder, name, flags)?, made))
+                Ok((open(folder, name, flags, Bits::empty())?, made))
             }
             opened => Ok((opened?, false)),
         }
     }
 }
 
-/// Opens the file `name` in `folder`, and whether it was made.
-fn open_file(folder: BorrowedFd<'_>, name: &str, mode: Mode) -> io::Result<(OwnedFd, bool)> {
-    // Opening a pipe that is in the way must not wait for somebody at its other end.
-    let common = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    match mode {
-        Mode::Read => Ok((open(folder, name, libc::O_RDONLY | common)?, false)),
+/// Makes the root and the folders above it that are missing, and makes them durable: no sync
+/// reaches above the root later.
+pub(super) fn make_root(root: &Path) -> io::Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let above = match root.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    make_root(above)?;
+    match fs::create_dir(root) {
+        // Another thread was faster, or opening it tells what is in the way.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    match File::open(above) {
+        Ok(above) => above.sync_all(),
+        // Entries can be made where none can be seen.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Opens a folder that was named by the user; links are followed.
+pub(super) fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let mut options = fs::OpenOptions::new();
+    let directory = OFlags::DIRECTORY.bits().cast_signed();
+    options.read(true).custom_flags(directory);
+    Ok(options.open(path)?.into())
+}
+
+/// Opens the regular file `name` in `folder`.
+pub(super) fn open_file(folder: BorrowedFd<'_>, name: &str, mode: Mode) -> io::Result<File> {
+    let (flags, bits) = match mode {
+        Mode::Read => (OFlags::RDONLY, 0),
+        Mode::Write => (OFlags::RDWR, 0),
         Mode::Create { executable } => {
             let bits = if executable { 0o777 } else { 0o666 };
-            let flags = libc::O_RDWR | common;
-            match open(folder, name, flags) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                    let made = open_with(folder, name, flags | libc::O_CREAT, bits)?;
-                    Ok((made, true))
-                }
-                opened => Ok((opened?, false)),
-            }
+            (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, bits)
         }
+    };
+    // Opening a pipe that is in the way must not wait for somebody at its other end.
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(open(folder, name, flags, Bits::from_raw_mode(bits))?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(Errno::EXIST.into())
     }
 }
 
-fn open(folder: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<OwnedFd> {
-    open_with(folder, name, flags, 0)
+/// What is called `name` in `folder`; links are not followed.
+pub(super) fn entry(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Entry>> {
+    match metadata(folder, name) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(Entry::File(stamp(&metadata)))),
+        Ok(_) => Ok(Some(Entry::Other)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-fn open_with(
+/// What the system knows of `name` in `folder`; links are not followed, and nothing is opened to
+/// read or write: a lock of this process on the file stays.
+pub(super) fn metadata(folder: BorrowedFd<'_>, name: &str) -> io::Result<Metadata> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    File::from(open(folder, name, flags, Bits::empty())?).metadata()
+}
+
+/// What an open file looks like.
+pub(super) fn stamp_of(file: &File) -> io::Result<Stamp> {
+    Ok(stamp(&file.metadata()?))
+}
+
+/// Removes the file or link `name` in `folder`; nothing there counts as removed.
+pub(super) fn remove(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    check(name)?;
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => Ok(removed?),
+    }
+}
+
+/// Gives `from` the name `to`, which must be free unless it may `replace` what has it.
+pub(super) fn rename(
     folder: BorrowedFd<'_>,
-    name: &str,
-    flags: libc::c_int,
-    bits: libc::mode_t,
-) -> io::Result<OwnedFd> {
-    let name = component(name)?;
-    let flags = flags | libc::O_CLOEXEC;
-    // SAFETY: `name` ends in NUL and lives through the call; the folder is an open descriptor.
-    let fd = unsafe { libc::openat(folder.as_raw_fd(), name.as_ptr(), flags, bits) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+    from: &str,
+    to: &str,
+    replace: bool,
+) -> io::Result<()> {
+    check(from)?;
+    check(to)?;
+    if replace {
+        return Ok(rustix::fs::renameat(folder, from, folder, to)?);
     }
-    // SAFETY: the descriptor is new, valid and owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        // This file system, or the kernel, cannot do both in one step.
+        Err(Errno::INVAL | Errno::NOSYS) => rename_if_free(folder, from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+/// The same in two steps: what somebody puts there between them is lost.
+fn rename_if_free(folder: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+    if entry(folder, to)?.is_some() {
+        return Err(Errno::EXIST.into());
+    }
+    Ok(rustix::fs::renameat(folder, from, folder, to)?)
+}
+
+fn open(folder: BorrowedFd<'_>, name: &str, flags: OFlags, bits: Bits) -> io::Result<OwnedFd> {
+    check(name)?;
+    let flags = flags | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, name, flags, bits)?)
 }
 
 /// Makes a folder; whether it was new.
 fn make_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
-    let name = component(name)?;
-    // SAFETY: `name` ends in NUL and lives through the call; the folder is an open descriptor.
-    let result = unsafe { libc::mkdirat(folder.as_raw_fd(), name.as_ptr(), 0o777) };
-    if result == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
+    check(name)?;
+    match rustix::fs::mkdirat(folder, name, Bits::from_raw_mode(0o777)) {
         // Another thread was faster.
-        error if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
-        error => Err(error),
+        Err(Errno::EXIST) => Ok(false),
+        made => Ok(made.map(|()| true)?),
     }
 }
 
-fn remove(folder: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<()> {
-    let name = component(name)?;
-    // SAFETY: `name` ends in NUL and lives through the call; the folder is an open descriptor.
-    match unsafe { libc::unlinkat(folder.as_raw_fd(), name.as_ptr(), flags) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+/// Whether `name` is a link to exactly `target`.
+fn leads_to(folder: BorrowedFd<'_>, name: &str, target: &str) -> io::Result<bool> {
+    check(name)?;
+    match rustix::fs::readlinkat(folder, name, Vec::new()) {
+        Ok(there) => Ok(there.as_bytes() == target.as_bytes()),
+        // It is not there, or no link.
+        Err(Errno::NOENT | Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// One name, and nothing that could mean more.
-fn component(name: &str) -> io::Result<CString> {
-    if name.is_empty() || name == "." || name == ".." || name.contains('/') {
-        return Err(not_a_name());
-    }
-    CString::new(name).map_err(|_nul| not_a_name())
+fn check(name: &str) -> io::Result<()> {
+    let more = name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']);
+    if more { Err(not_a_name()) } else { Ok(()) }
 }
 
 fn not_a_name() -> io::Error {
-    io::Error::from_raw_os_error(libc::EACCES)
+    Errno::ACCESS.into()
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    let nanoseconds = metadata
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.mtime_nsec());
+    Stamp {
+        len: metadata.len(),
+        // What claims to be from before 1970 is all the same.
+        modified: u64::try_from(nanoseconds).unwrap_or(0),
+    }
+}
+
+/// Whether an error says that there is no such file or folder.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOENT)
 }
 
 /// Whether an error of a look at a path says that nothing of ours is there.
-fn nothing_there(error: &io::Error) -> bool {
+pub(super) fn nothing_there(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
     )
 }
 
+/// Whether an error of opening a file says that there is none: nothing has its name, or something
+/// that is no file.
+pub(super) fn is_no_file(error: &io::Error) -> bool {
+    let something_else = matches!(
+        error.raw_os_error(),
+        Some(libc::EISDIR | libc::EEXIST | libc::ENXIO)
+    );
+    something_else || nothing_there(error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CREATE: Mode = Mode::Create { executable: false };
 
     fn path(parts: &[&str]) -> Vec<String> {
         parts.iter().map(|part| String::from(*part)).collect()
@@ -247,18 +397,20 @@ mod tests {
     fn hostile_names_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let below = root.path().join("below");
-        let create = Mode::Create { executable: false };
-        for hostile in [
-            &["..", "out"][..],
-            &["."],
-            &["a/../../out"],
-            &["nul\0"],
-            &[""],
-            &[],
-        ] {
-            let hostile = path(hostile);
-            let error = Walker::new(&below, true).file(&hostile, create);
-            assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::EACCES));
+        for hostile in ["..", ".", "a/../../out", "nul\0", ""] {
+            let folder = path(&[hostile]);
+            let mut walker = Walker::making_folders(&below);
+            let errors = [
+                walker.file(&[], hostile, CREATE).map(|_| ()),
+                walker.file(&folder, "out", CREATE).map(|_| ()),
+                walker.link(&[], hostile, "out", false),
+                walker.remove(&[], hostile),
+                walker.rename(&[], hostile, "out", false),
+                walker.rename(&[], "in", hostile, true),
+            ];
+            for error in errors {
+                assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::EACCES));
+            }
         }
         assert!(!root.path().join("out").exists());
     }
@@ -267,30 +419,51 @@ mod tests {
     #[test]
     fn a_pipe_in_the_way_is_told_at_once() {
         let root = tempfile::tempdir().unwrap();
-        let pipe = CString::new(root.path().join("pipe").to_str().unwrap()).unwrap();
-        // SAFETY: the path ends in NUL and lives through the call.
-        assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
-        let name = path(&["pipe"]);
-        for mode in [Mode::Read, Mode::Create { executable: false }] {
-            let error = Walker::new(root.path(), false).file(&name, mode);
+        let pipe = root.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            Bits::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        for mode in [Mode::Read, Mode::Write, CREATE] {
+            let error = Walker::new(root.path()).file(&[], "pipe", mode);
             assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::EEXIST));
         }
     }
 
-    /// Each folder with a new entry is told once, so that it can be synced.
+    /// Each folder whose entries change is told once, so that it can be synced.
     #[test]
-    fn folders_with_new_entries_are_told() {
+    fn folders_with_changed_entries_are_told() {
         let root = tempfile::tempdir().unwrap();
-        let file = path(&["a", "b", "file"]);
-        let mut walker = Walker::new(root.path(), true);
-        walker
-            .file(&file, Mode::Create { executable: false })
-            .unwrap();
-        let folders = [&file[..0], &file[..1], &file[..2]];
-        assert_eq!(walker.take_created_in(), folders);
-        walker
-            .file(&file, Mode::Create { executable: false })
-            .unwrap();
-        assert_eq!(walker.take_created_in(), Vec::<&[String]>::new());
+        let folder = path(&["a", "b"]);
+        let mut walker = Walker::making_folders(root.path());
+        walker.file(&folder, "file", CREATE).unwrap();
+        let folders = [&folder[..0], &folder[..1], &folder[..2]];
+        assert_eq!(walker.take_changed(), folders);
+        walker.file(&folder, "file", Mode::Write).unwrap();
+        assert_eq!(walker.take_changed(), Vec::<&[String]>::new());
+        walker.rename(&folder, "file", "other", false).unwrap();
+        assert_eq!(walker.take_changed(), [&folder[..]]);
+    }
+
+    /// In one step or in two, a name that is taken stays with what has it.
+    #[test]
+    fn nothing_is_renamed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name| root.path().join(name);
+        fs::write(at("from"), "from").unwrap();
+        fs::write(at("to"), "to").unwrap();
+        let folder = open_folder(root.path()).unwrap();
+        for rename in [|f, a, b| rename(f, a, b, false), rename_if_free] {
+            let error = rename(folder.as_fd(), "from", "to").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EEXIST));
+        }
+        assert_eq!(fs::read(at("to")).unwrap(), b"to");
+        rename_if_free(folder.as_fd(), "from", "free").unwrap();
+        rename(folder.as_fd(), "free", "to", true).unwrap();
+        assert_eq!(fs::read(at("to")).unwrap(), b"from");
     }
 }

@@ -1,82 +1,114 @@
 //! The files of one torrent. Every operation blocks, and several threads may be at it at once.
 //!
-//! Invariant: a file that was written and not synced since is in `unsynced.files`; a folder that
-//! got an entry and was not synced since is in `unsynced.folders`.
+//! Invariant: what was changed and not synced since is in `unsynced`, at the latest when the
+//! operation that changed it ends. What has which name changes under `naming` only, and whoever
+//! goes by names holds it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ripcurrent_proto::api::{
     Access, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
 };
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
+use ripcurrent_proto::meta::parts::part_names;
+use ripcurrent_proto::meta::resume::most_len;
 
-use super::cache::{Open, OpenFiles};
-use super::paths::{Mode, Walker};
+use super::cache::OpenFiles;
+use super::home::Home;
+use super::paths::{Entry, Walker, is_no_file, stamp_of};
+use super::state::StateFile;
+use super::unsynced::Unsynced;
 use crate::errno;
 use crate::pool::lock;
 
-/// An open storage.
+/// A storage.
 pub(super) struct Storage {
-    /// Unlike every other storage's, now and before.
-    number: u64,
-    root: PathBuf,
-    layout: Arc<Layout>,
-    access: Access,
-    unsynced: Mutex<Unsynced>,
+    pub(super) plan: Plan,
+    /// Set when it was opened.
+    opened: OnceLock<Opened>,
+    pub(super) naming: Mutex<()>,
+    pub(super) unsynced: Mutex<Unsynced>,
+    /// Held from `Open` to `Close` of a storage to write, but for the time in which there is none.
+    state: Mutex<Option<StateFile>>,
 }
 
-#[derive(Default)]
-struct Unsynced {
-    files: BTreeSet<u32>,
-    folders: BTreeSet<Vec<String>>,
+/// What a storage is to be.
+pub(super) struct Plan {
+    /// Unlike every other storage's, now and before.
+    pub(super) number: u64,
+    pub(super) root: PathBuf,
+    /// Where states go that cannot lie beside the files.
+    pub(super) state_home: Option<PathBuf>,
+    pub(super) info_hash: [u8; 20],
+    pub(super) layout: Arc<Layout>,
+    pub(super) access: Access,
+}
+
+/// What is known of a storage once it is open.
+struct Opened {
+    /// What each file is called until it is finished.
+    parts: Vec<String>,
+    /// Where the state is, and what is aside; `None` of a storage to read that has nothing aside.
+    home: Option<Arc<Home>>,
+}
+
+/// A file of the torrent and its two names in its folder.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) index: FileIndex,
+    pub(super) entry: &'a FileEntry,
+    pub(super) folder: &'a [String],
+    pub(super) own: &'a str,
+    pub(super) part: &'a str,
 }
 
 impl Storage {
-    pub(super) fn new(number: u64, root: &str, layout: Arc<Layout>, access: Access) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         Storage {
-            number,
-            root: PathBuf::from(root),
-            layout,
-            access,
+            plan,
+            opened: OnceLock::new(),
+            naming: Mutex::default(),
             unsynced: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    pub(super) fn number(&self) -> u64 {
-        self.number
+    pub(super) fn is_open(&self) -> bool {
+        self.opened.get().is_some()
     }
 
-    /// What is there; then, to write, the empty files are made.
+    /// Looks at what is there; to write, takes hold of the state first.
     pub(super) fn open(&self) -> Result<Found, DiskError> {
-        let mut walker = Walker::new(&self.root, false);
-        let mut lengths = Vec::with_capacity(self.layout.files().len());
-        for (entry, index) in self.files() {
-            let len = match entry.kind {
-                FileKind::Regular { .. } => walker.file_len(&entry.path),
-                FileKind::Pad | FileKind::Symlink { .. } => Ok(None),
-            };
-            lengths.push(len.map_err(|error| refusal(index, &error))?);
-        }
-        if let Access::Write { .. } = self.access {
-            self.make_empty_files(&lengths)?;
-        }
-        let files = lengths.into_iter().map(|len| {
-            let len = len?;
-            Some(FoundFile {
-                stamp: Stamp { len, modified: 0 },
-                name: FoundName::Own,
-            })
-        });
-        Ok(Found {
-            files: files.collect(),
+        let parts = part_names(&self.plan.layout);
+        let (home, state) = match self.plan.access {
+            Access::Read => (self.home_to_read(), None),
+            Access::Write { .. } => {
+                let (home, state) = self.hold_state().map_err(of_folder)?;
+                (Some(home), Some(state))
+            }
+        };
+        let opened = Opened { parts, home };
+        let mut found = Found {
+            files: self.look(&opened)?,
             ..Found::default()
-        })
+        };
+        let word = |error| of_folder(errno::io_error(&error));
+        if let Some(home) = &opened.home {
+            found.aside = home.has_aside().map_err(word)?;
+        }
+        if let Some(state) = state {
+            found.state = state.content(most_len(&self.plan.layout)).map_err(word)?;
+            self.distrust(&found);
+            *lock(&self.state) = Some(state);
+        }
+        // Nobody else opens it.
+        let _ = self.opened.set(opened);
+        Ok(found)
     }
 
     /// Fills `bytes` from the spans.
@@ -94,9 +126,8 @@ impl Storage {
                 part.fill(0);
                 continue;
             };
-            self.handle(files, index, false)
-                .and_then(|open| open.file.read_exact_at(part, span.offset))
-                .map_err(|error| refusal(index, &error))?;
+            self.read_span(files, index, span.offset, part)
+                .map_err(|error| of_file(index, &error))?;
         }
         Ok(())
     }
@@ -119,7 +150,7 @@ impl Storage {
                 part.fill(0);
                 continue;
             };
-            let Some(open) = files.get((self.number, index.0)) else {
+            let Some(open) = files.get((self.plan.number, index.0)) else {
                 return false;
             };
             if !read_without_waiting(&open.file, part, span.offset) {
@@ -141,174 +172,301 @@ impl Storage {
             let (part, after) = rest.split_at_checked(span.len as usize).ok_or(MISFIT)?;
             rest = after;
             let Some(index) = span.file else { continue };
-            self.handle(files, index, true)
-                .and_then(|open| {
-                    lock(&self.unsynced).files.insert(index.0);
-                    open.file.write_all_at(part, span.offset)
-                })
-                .map_err(|error| refusal(index, &error))?;
+            self.write_span(files, index, span, part)
+                .map_err(|error| of_file(index, &error))?;
         }
         Ok(())
     }
 
-    /// Makes durable what was written since the last sync, entries of folders included. What
-    /// fails is tried again by the next sync.
-    pub(super) fn sync(&self, files: &OpenFiles) -> Result<(), DiskError> {
-        let mut due = std::mem::take(&mut *lock(&self.unsynced));
-        let result = self.sync_all(files, &mut due);
-        let unsynced = &mut *lock(&self.unsynced);
-        unsynced.files.append(&mut due.files);
-        unsynced.folders.append(&mut due.folders);
+    /// Makes durable what was found or changed since the last sync, entries of folders included,
+    /// and tells what the files look like then. If something fails, all of it is tried again by
+    /// the next sync.
+    pub(super) fn sync(&self, files: &OpenFiles) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
+        let due = std::mem::take(&mut *lock(&self.unsynced));
+        let result = self.sync_all(files, &due);
+        if result.is_err() {
+            lock(&self.unsynced).append(due);
+        }
         result
     }
 
-    /// Removes the files, and the folders that this leaves empty.
+    /// Gives a file or a link its own name.
+    pub(super) fn finish(&self, files: &OpenFiles, index: FileIndex) -> Result<(), DiskError> {
+        let finished = match self.plan.access {
+            Access::Read => Err(io::Error::from_raw_os_error(libc::EACCES)),
+            Access::Write { overwrite, .. } => self
+                .named(index)
+                .and_then(|named| self.give_name(files, named, overwrite)),
+        };
+        finished.map_err(|error| of_file(index, &error))
+    }
+
+    /// Replaces the state; without one, what is aside goes as well.
+    pub(super) fn save(&self, files: &OpenFiles, content: Option<&[u8]>) -> Result<(), DiskError> {
+        let word = |error| of_folder(errno::io_error(&error));
+        let (Access::Write { .. }, Some(home)) = (self.plan.access, self.home()) else {
+            let error = io::Error::from_raw_os_error(libc::EACCES);
+            return Err(word(error));
+        };
+        let mut held = lock(&self.state);
+        let Some(content) = content else {
+            if let Some(state) = held.take() {
+                state.remove().map_err(word)?;
+            }
+            self.remove_aside(files, home).map_err(word)?;
+            return home.sync().map_err(word);
+        };
+        let mut state = match held.take() {
+            Some(state) => state,
+            None => StateFile::hold(home).map_err(of_folder)?,
+        };
+        let replaced = state.replace(content);
+        *held = Some(state);
+        replaced.map_err(word)
+    }
+
+    /// Removes the files, finished or not, what is kept beside them, and the folders that this
+    /// leaves empty.
     pub(super) fn delete(&self, files: &OpenFiles) -> Result<(), DiskError> {
-        files.forget(self.number);
+        files.forget(self.plan.number);
         *lock(&self.unsynced) = Unsynced::default();
-        let mut walker = Walker::new(&self.root, false);
+        let mut walker = Walker::new(&self.plan.root);
         let mut folders = BTreeSet::new();
-        for (entry, index) in self.files() {
-            if entry.kind == FileKind::Pad {
+        for named in self.all_named() {
+            if named.entry.kind == FileKind::Pad {
                 continue;
             }
-            walker
-                .remove_file(&entry.path)
-                .map_err(|error| refusal(index, &error))?;
-            folders.extend((1..entry.path.len()).map(|depth| &entry.path[..depth]));
+            for name in [named.part, named.own] {
+                walker
+                    .remove(named.folder, name)
+                    .map_err(|error| of_file(named.index, &error))?;
+            }
+            folders.extend((1..=named.folder.len()).map(|depth| &named.folder[..depth]));
         }
         // What lies deeper sorts behind what holds it.
         for folder in folders.into_iter().rev() {
             walker.remove_folder_if_empty(folder);
         }
-        Ok(())
+        let word = |error| of_folder(errno::io_error(&error));
+        if let Some(state) = lock(&self.state).take() {
+            state.remove().map_err(word)?;
+        }
+        match self.home() {
+            Some(home) => home.clear().map_err(word),
+            None => self.homes().try_for_each(|home| home.clear()).map_err(word),
+        }
     }
 
-    /// Syncs and takes out what is due, until something fails.
-    fn sync_all(&self, files: &OpenFiles, due: &mut Unsynced) -> Result<(), DiskError> {
-        while let Some(index) = due.files.first().copied() {
-            let index = FileIndex(index);
-            // Not to write: a file that somebody has removed meanwhile is not made anew.
-            self.handle(files, index, false)
-                .and_then(|open| open.file.sync_data())
-                .map_err(|error| refusal(index, &error))?;
-            due.files.pop_first();
-        }
-        while let Some(folder) = due.folders.first() {
-            let synced = Walker::new(&self.root, false)
-                .folder(folder)
-                .and_then(|folder| folder.try_clone_to_owned())
-                .and_then(|folder| File::from(folder).sync_all());
-            synced.map_err(|error| DiskError {
-                file: None,
-                error: errno::io_error(&error),
-            })?;
-            due.folders.pop_first();
-        }
-        Ok(())
+    pub(super) fn home(&self) -> Option<&Arc<Home>> {
+        self.opened.get()?.home.as_ref()
     }
 
-    /// A descriptor of the file, open already or opened now. To write, the file is made if need
-    /// be and has its full length.
-    fn handle(&self, files: &OpenFiles, index: FileIndex, write: bool) -> io::Result<Arc<Open>> {
-        let key = (self.number, index.0);
-        if let Some(open) = files.get(key)
-            && (open.writable || !write)
-        {
-            return Ok(open);
-        }
-        let entry = self
-            .layout
-            .files()
-            .get(index.at())
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-        let file = match (write, self.access) {
-            (false, _) => Walker::new(&self.root, false).file(&entry.path, Mode::Read)?,
-            (true, Access::Read) => return Err(io::Error::from_raw_os_error(libc::EACCES)),
-            (true, Access::Write { preallocate, .. }) => {
-                let file = self.create(&mut Walker::new(&self.root, true), entry)?;
-                set_length(&file, entry.len, preallocate)?;
-                file
-            }
-        };
-        let writable = write;
-        Ok(files.put(key, Open { file, writable }))
+    /// The file of that index.
+    pub(super) fn named(&self, index: FileIndex) -> io::Result<Named<'_>> {
+        self.opened
+            .get()
+            .and_then(|opened| self.named_in(opened, index))
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
 
-    /// Makes a file, or opens it if it is there.
-    fn create<'a>(&self, walker: &mut Walker<'a>, entry: &'a FileEntry) -> io::Result<File> {
-        let executable = entry.kind == FileKind::Regular { executable: true };
-        let file = walker.file(&entry.path, Mode::Create { executable });
+    fn all_named(&self) -> impl Iterator<Item = Named<'_>> {
+        (0..)
+            .map(FileIndex)
+            .map_while(|index| self.named(index).ok())
+    }
+
+    fn named_in<'a>(&'a self, opened: &'a Opened, index: FileIndex) -> Option<Named<'a>> {
+        let entry = self.plan.layout.files().get(index.at())?;
+        let (own, folder) = entry.path.split_last()?;
+        Some(Named {
+            index,
+            entry,
+            folder,
+            own,
+            part: opened.parts.get(index.at())?,
+        })
+    }
+
+    /// What is there of each file.
+    fn look(&self, opened: &Opened) -> Result<Vec<Option<FoundFile>>, DiskError> {
+        let mut walker = Walker::new(&self.plan.root);
+        let mut found = Vec::with_capacity(self.plan.layout.files().len());
+        for index in (0..self.plan.layout.files().len() as u32).map(FileIndex) {
+            let file = match self.named_in(opened, index) {
+                Some(named) => {
+                    look_at(&mut walker, named).map_err(|error| of_file(index, &error))?
+                }
+                None => None,
+            };
+            found.push(file);
+        }
+        Ok(found)
+    }
+
+    /// Nobody knows whether what was found is durable.
+    fn distrust(&self, found: &Found) {
         let mut unsynced = lock(&self.unsynced);
-        for folder in walker.take_created_in() {
-            unsynced.folders.insert(folder.to_vec());
+        unsynced.aside = found.aside;
+        let entries = self.plan.layout.files().iter();
+        for ((entry, file), index) in entries.zip(&found.files).zip((0..).map(FileIndex)) {
+            if file.is_some() {
+                unsynced.file(index);
+                unsynced.folders((0..entry.path.len()).map(|depth| &entry.path[..depth]));
+            }
         }
-        file
     }
 
-    fn make_empty_files(&self, lengths: &[Option<u64>]) -> Result<(), DiskError> {
-        let mut walker = Walker::new(&self.root, true);
-        for ((entry, index), len) in self.files().zip(lengths) {
-            let regular = matches!(entry.kind, FileKind::Regular { .. });
-            if regular && entry.len == 0 && len.is_none() {
-                self.create(&mut walker, entry)
-                    .map_err(|error| refusal(index, &error))?;
-            }
+    fn read_span(
+        &self,
+        files: &OpenFiles,
+        index: FileIndex,
+        offset: u64,
+        into: &mut [u8],
+    ) -> io::Result<()> {
+        let named = self.named(index)?;
+        match self.to_read(files, named) {
+            Err(error) if is_no_file(&error) => match self.aside_to_read(files)? {
+                Some(aside) => {
+                    let offset = named.entry.offset.saturating_add(offset);
+                    aside.file.read_exact_at(into, offset)
+                }
+                None => Err(error),
+            },
+            opened => opened?.file.read_exact_at(into, offset),
+        }
+    }
+
+    fn write_span(
+        &self,
+        files: &OpenFiles,
+        index: FileIndex,
+        span: &FileSpan,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let Access::Write { .. } = self.plan.access else {
+            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        };
+        let named = self.named(index)?;
+        if span.aside && self.write_unwanted(files, named, span.offset, bytes)? {
+            return Ok(());
+        }
+        let open = self.to_write(files, named)?;
+        let written = open.file.write_all_at(bytes, span.offset);
+        lock(&self.unsynced).file(index);
+        written
+    }
+
+    fn sync_all(
+        &self,
+        files: &OpenFiles,
+        due: &Unsynced,
+    ) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
+        let mut stamps = Vec::with_capacity(due.files.len());
+        for index in due.files.iter().copied().map(FileIndex) {
+            // Not to write: a file that somebody has removed meanwhile is not made anew.
+            let stamp = self
+                .named(index)
+                .and_then(|named| self.to_read(files, named))
+                .and_then(|open| {
+                    // With its times: by them it is known again.
+                    open.file.sync_all()?;
+                    stamp_of(&open.file)
+                });
+            stamps.push((index, stamp.map_err(|error| of_file(index, &error))?));
+        }
+        let aside = if due.aside {
+            self.sync_aside(files)
+        } else {
+            Ok(())
+        };
+        aside
+            .and_then(|()| self.sync_folders(due))
+            .map_err(|error| of_folder(errno::io_error(&error)))?;
+        Ok(stamps)
+    }
+
+    fn sync_folders(&self, due: &Unsynced) -> io::Result<()> {
+        let mut walker = Walker::new(&self.plan.root);
+        for folder in &due.folders {
+            rustix::fs::fsync(walker.folder(folder)?)?;
         }
         Ok(())
     }
 
-    fn files(&self) -> impl Iterator<Item = (&FileEntry, FileIndex)> {
-        self.layout.files().iter().zip((0..).map(FileIndex))
+    /// Takes hold of the state beside the files or, where that is not allowed, elsewhere.
+    fn hold_state(&self) -> Result<(Arc<Home>, StateFile), IoError> {
+        let beside = Home::beside(&self.plan.root, &self.plan.layout, true);
+        match hold(beside) {
+            Err(error) if matches!(error.kind, IoErrorKind::Forbidden | IoErrorKind::ReadOnly) => {
+                match self.home_elsewhere(true) {
+                    Some(home) => hold(home),
+                    None => Err(error),
+                }
+            }
+            held => held,
+        }
     }
+
+    /// Where something is aside, if anything is.
+    fn home_to_read(&self) -> Option<Arc<Home>> {
+        self.homes()
+            .find(|home| home.has_aside().unwrap_or(false))
+            .map(Arc::new)
+    }
+
+    /// The folders that are there of those that a state may lie in.
+    fn homes(&self) -> impl Iterator<Item = Home> {
+        let beside = Home::beside(&self.plan.root, &self.plan.layout, false);
+        let homes = [Some(beside), self.home_elsewhere(false)];
+        homes.into_iter().flatten().flatten()
+    }
+
+    fn home_elsewhere(&self, make: bool) -> Option<io::Result<Home>> {
+        let folder = self.plan.state_home.as_ref()?;
+        let plan = &self.plan;
+        Some(Home::elsewhere(folder, &plan.root, plan.info_hash, make))
+    }
+}
+
+fn hold(home: io::Result<Home>) -> Result<(Arc<Home>, StateFile), IoError> {
+    let home = Arc::new(home.map_err(|error| errno::io_error(&error))?);
+    let state = StateFile::hold(&home)?;
+    Ok((home, state))
+}
+
+/// What there is of a file, under which of its names.
+fn look_at<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<Option<FoundFile>> {
+    let FileKind::Regular { .. } = named.entry.kind else {
+        return Ok(None);
+    };
+    let part = walker.entry(named.folder, named.part)?;
+    let own = walker.entry(named.folder, named.own)?;
+    let (stamp, name) = match (part.and_then(Entry::file), own) {
+        (Some(part), Some(_)) => (Some(part), FoundName::Contested),
+        (Some(part), None) => (Some(part), FoundName::Part),
+        (None, own) => (own.and_then(Entry::file), FoundName::Own),
+    };
+    Ok(stamp.map(|stamp| FoundFile { stamp, name }))
 }
 
 /// Fills `part` from the page cache; false if not all of it is there, or the file system cannot
 /// tell.
 fn read_without_waiting(file: &File, part: &mut [u8], offset: u64) -> bool {
-    let Ok(offset) = libc::off_t::try_from(offset) else {
-        return false;
-    };
-    let into = libc::iovec {
-        iov_base: part.as_mut_ptr().cast(),
-        iov_len: part.len(),
-    };
-    // SAFETY: the descriptor is open; `into` describes `part`, which is borrowed for writing until
-    // the call is over.
-    let read = unsafe { libc::preadv2(file.as_raw_fd(), &into, 1, offset, libc::RWF_NOWAIT) };
-    usize::try_from(read) == Ok(part.len())
+    let mut into = [io::IoSliceMut::new(part)];
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    let read = rustix::io::preadv2(file, &mut into, offset, flags);
+    read == Ok(into[0].len())
 }
 
-/// Gives a file its full length, unless it is longer.
-fn set_length(file: &File, len: u64, preallocate: bool) -> io::Result<()> {
-    if preallocate && allocate(file, len)? {
-        return Ok(());
-    }
-    if file.metadata()?.len() < len {
-        file.set_len(len)?;
-    }
-    Ok(())
-}
-
-/// Allocates every block of a file; false where the file system cannot.
-fn allocate(file: &File, len: u64) -> io::Result<bool> {
-    let too_large = |_| io::Error::from_raw_os_error(libc::EFBIG);
-    let len = libc::off_t::try_from(len).map_err(too_large)?;
-    // SAFETY: the descriptor is open; no pointer is passed.
-    if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
-        error => Err(error),
-    }
-}
-
-fn refusal(file: FileIndex, error: &io::Error) -> DiskError {
+pub(super) fn of_file(file: FileIndex, error: &io::Error) -> DiskError {
     DiskError {
         file: Some(file),
         error: errno::io_error(error),
     }
+}
+
+pub(super) fn of_folder(error: IoError) -> DiskError {
+    DiskError { file: None, error }
 }
 
 /// The spans want more bytes than the slab has.

@@ -1,0 +1,202 @@
+//! Which of its names a file has, and how it gets the other one.
+//!
+//! A file is looked for under the name of an unfinished one first. Whatever has its own name while
+//! there is one of those is somebody else's, until it is replaced or goes away.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, MutexGuard};
+
+use ripcurrent_proto::api::Access;
+use ripcurrent_proto::meta::layout::FileKind;
+
+use super::cache::{Open, OpenFiles};
+use super::paths::{Entry, Mode, Walker, is_missing, is_no_file};
+use super::storage::{Named, Storage};
+use crate::pool::lock;
+
+impl Storage {
+    /// The file, wherever it is. Nothing is made.
+    ///
+    /// # Errors
+    /// [`is_no_file`] tells those that say there is none.
+    pub(super) fn to_read(&self, files: &OpenFiles, named: Named<'_>) -> io::Result<Arc<Open>> {
+        let key = (self.plan.number, named.index.0);
+        if let Some(open) = files.get(key) {
+            return Ok(open);
+        }
+        let _naming = lock(&self.naming);
+        let mut walker = Walker::new(&self.plan.root);
+        let file = match walker.file(named.folder, named.part, Mode::Read) {
+            Err(error) if is_no_file(&error) => walker.file(named.folder, named.own, Mode::Read),
+            opened => opened,
+        };
+        let unfinished = false;
+        Ok(files.put(
+            key,
+            Open {
+                file: file?,
+                unfinished,
+            },
+        ))
+    }
+
+    /// The unfinished file, at its full length. It is made if need be, of the finished one if there
+    /// is one and else with what is aside.
+    pub(super) fn to_write(&self, files: &OpenFiles, named: Named<'_>) -> io::Result<Arc<Open>> {
+        let key = (self.plan.number, named.index.0);
+        if let Some(open) = files.get(key).filter(|open| open.unfinished) {
+            return Ok(open);
+        }
+        self.unfinished(files, named, &lock(&self.naming))
+    }
+
+    /// The same for who holds the lock already.
+    fn unfinished(
+        &self,
+        files: &OpenFiles,
+        named: Named<'_>,
+        _naming: &MutexGuard<'_, ()>,
+    ) -> io::Result<Arc<Open>> {
+        let key = (self.plan.number, named.index.0);
+        if let Some(open) = files.get(key).filter(|open| open.unfinished) {
+            return Ok(open);
+        }
+        let preallocate = match self.plan.access {
+            Access::Write { preallocate, .. } => preallocate,
+            Access::Read => return Err(io::Error::from_raw_os_error(libc::EACCES)),
+        };
+        let mut walker = Walker::making_folders(&self.plan.root);
+        let file = self.open_unfinished(files, &mut walker, named);
+        lock(&self.unsynced).folders(walker.take_changed());
+        let file = file?;
+        set_length(&file, named.entry.len, preallocate)?;
+        let unfinished = true;
+        Ok(files.put(key, Open { file, unfinished }))
+    }
+
+    fn open_unfinished<'a>(
+        &self,
+        files: &OpenFiles,
+        walker: &mut Walker<'a>,
+        named: Named<'a>,
+    ) -> io::Result<File> {
+        let (folder, part) = (named.folder, named.part);
+        match walker.file(folder, part, Mode::Write) {
+            Err(error) if is_missing(&error) => {}
+            opened => return opened,
+        }
+        if let Some(Entry::File(_)) = walker.entry(folder, named.own)? {
+            // Opened first: what cannot be written keeps its name.
+            let file = walker.file(folder, named.own, Mode::Write)?;
+            walker.rename(folder, named.own, part, false)?;
+            return Ok(file);
+        }
+        let executable = named.entry.kind == FileKind::Regular { executable: true };
+        let file = walker.file(folder, part, Mode::Create { executable })?;
+        if let Err(error) = self.adopt(files, named.entry, &file) {
+            // Whoever finds it would not look at what is aside again.
+            walker.remove(folder, part)?;
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Gives a file or a link its own name.
+    pub(super) fn give_name(
+        &self,
+        files: &OpenFiles,
+        named: Named<'_>,
+        overwrite: bool,
+    ) -> io::Result<()> {
+        let mut walker = Walker::making_folders(&self.plan.root);
+        let naming = lock(&self.naming);
+        let finished = match &named.entry.kind {
+            FileKind::Pad => Ok(()),
+            FileKind::Regular { .. } => {
+                self.finish_file(files, &mut walker, named, overwrite, &naming)
+            }
+            FileKind::Symlink { target } => {
+                let target = relative(named.folder, target);
+                walker.link(named.folder, named.own, &target, overwrite)
+            }
+        };
+        lock(&self.unsynced).folders(walker.take_changed());
+        finished
+    }
+
+    fn finish_file<'a>(
+        &self,
+        files: &OpenFiles,
+        walker: &mut Walker<'a>,
+        named: Named<'a>,
+        overwrite: bool,
+        naming: &MutexGuard<'_, ()>,
+    ) -> io::Result<()> {
+        let (folder, part) = (named.folder, named.part);
+        let is_file = |entry| matches!(entry, Some(Entry::File(_)));
+        if !is_file(walker.entry(folder, part)?) && is_file(walker.entry(folder, named.own)?) {
+            return Ok(());
+        }
+        let open = self.unfinished(files, named, naming)?;
+        if open.file.metadata()?.len() > named.entry.len {
+            open.file.set_len(named.entry.len)?;
+        }
+        lock(&self.unsynced).file(named.index);
+        // Kept as it is where the name is taken, so that another try may find it free.
+        walker.rename(folder, part, named.own, overwrite)?;
+        let (file, unfinished) = (open.file.try_clone()?, false);
+        let key = (self.plan.number, named.index.0);
+        files.put(key, Open { file, unfinished });
+        Ok(())
+    }
+}
+
+/// The target of a link in `folder`: told from there, where `target` is told from the torrent's
+/// folder.
+fn relative(folder: &[String], target: &[String]) -> String {
+    // The first component is the torrent's folder.
+    let up = std::iter::repeat_n("..", folder.len().saturating_sub(1));
+    let components: Vec<&str> = up.chain(target.iter().map(String::as_str)).collect();
+    if components.is_empty() {
+        return ".".into();
+    }
+    components.join("/")
+}
+
+/// Gives a file its full length, unless it is longer.
+fn set_length(file: &File, len: u64, preallocate: bool) -> io::Result<()> {
+    if preallocate && len > 0 && allocate(file, len)? {
+        return Ok(());
+    }
+    if file.metadata()?.len() < len {
+        file.set_len(len)?;
+    }
+    Ok(())
+}
+
+/// Allocates every block of a file; false where the file system cannot.
+fn allocate(file: &File, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+
+    match fallocate(file, FallocateFlags::empty(), 0, len) {
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        allocated => Ok(allocated.map(|()| true)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However deep a link lies, it points into the torrent's folder.
+    #[test]
+    fn links_are_relative() {
+        let path = |text: &str| text.split('/').map(String::from).collect::<Vec<_>>();
+        assert_eq!(relative(&path("t"), &path("a/b")), "a/b");
+        assert_eq!(relative(&path("t/x/y"), &path("a")), "../../a");
+        assert_eq!(relative(&path("t/x"), &[]), "..");
+        assert_eq!(relative(&path("t"), &[]), ".");
+    }
+}
