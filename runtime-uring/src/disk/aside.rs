@@ -31,9 +31,9 @@ impl Storage {
         self.aside(files, Mode::Read)
     }
 
-    /// Writes bytes of a file that nobody wants, unless it is unfinished: that is written as every
-    /// other.
-    pub(super) fn write_unwanted(
+    /// Writes bytes of a file that nobody wants; false if the file is there, finished or not: then
+    /// it is written to as every other.
+    pub(super) fn write_aside(
         &self,
         files: &OpenFiles,
         named: Named<'_>,
@@ -43,15 +43,10 @@ impl Storage {
         // Until the bytes are there: if the file is made meanwhile, it takes them along or not.
         let _naming = lock(&self.naming);
         let mut walker = Walker::new(&self.plan.root);
-        if is_file(walker.entry(named.folder, named.part)?) {
-            return Ok(false);
-        }
-        if is_file(walker.entry(named.folder, named.own)?) {
-            // Finished for all anybody knows: nobody would give it its name again.
-            let file = walker.file(named.folder, named.own, Mode::Write)?;
-            let written = file.write_all_at(bytes, offset);
-            lock(&self.unsynced).file(named.index);
-            return written.map(|()| true);
+        for name in [named.part, named.own] {
+            if let Some(Entry::File(_)) = walker.entry(named.folder, name)? {
+                return Ok(false);
+            }
         }
         let aside = self.aside_to_write(files)?;
         let offset = named.entry.offset.saturating_add(offset);
@@ -61,7 +56,7 @@ impl Storage {
     }
 
     /// Takes what is aside of a file that is new into it: only of pieces that lie over its edges
-    /// can there be something. Holes are zeros, as the new file is.
+    /// can there be something. Holes are zeros, as the new file is. What was durable stays so.
     pub(super) fn adopt(
         &self,
         files: &OpenFiles,
@@ -78,7 +73,7 @@ impl Storage {
         for (from, to) in [(start, first_ends), (last_starts, end)] {
             copy(&aside.file, file, start, from, to)?;
         }
-        Ok(())
+        file.sync_all()
     }
 
     /// Removes what is aside.
@@ -126,10 +121,6 @@ impl Storage {
             Err(error) => Err(error),
         }
     }
-}
-
-fn is_file(entry: Option<Entry>) -> bool {
-    matches!(entry, Some(Entry::File(_)))
 }
 
 /// Copies the bytes `from..to` of the torrent, of which `into` begins with byte `start`, as far as

@@ -134,9 +134,11 @@ impl Storage {
         naming: &MutexGuard<'_, ()>,
     ) -> io::Result<()> {
         let (folder, part) = (named.folder, named.part);
-        let is_file = |entry| matches!(entry, Some(Entry::File(_)));
-        if !is_file(walker.entry(folder, part)?) && is_file(walker.entry(folder, named.own)?) {
-            return Ok(());
+        let part_there = walker.entry(folder, part)?.and_then(Entry::file).is_some();
+        match walker.entry(folder, named.own)? {
+            Some(Entry::File(_)) if !part_there => return Ok(()),
+            Some(_) if !overwrite => return Err(io::Error::from_raw_os_error(libc::EEXIST)),
+            _ => {}
         }
         let open = self.unfinished(files, named, naming)?;
         if open.file.metadata()?.len() > named.entry.len {

@@ -46,7 +46,9 @@ pub(super) enum Mode {
 pub(super) enum Entry {
     /// A regular file.
     File(Stamp),
-    /// A folder, a link, a pipe: nothing that bytes of a torrent lie in.
+    /// A symbolic link.
+    Link,
+    /// A folder, a pipe, a device: nothing that a torrent's files are.
     Other,
 }
 
@@ -55,7 +57,7 @@ impl Entry {
     pub(super) fn file(self) -> Option<Stamp> {
         match self {
             Entry::File(stamp) => Some(stamp),
-            Entry::Other => None,
+            Entry::Link | Entry::Other => None,
         }
     }
 }
@@ -256,6 +258,7 @@ pub(super) fn open_file(folder: BorrowedFd<'_>, name: &str, mode: Mode) -> io::R
 pub(super) fn entry(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Entry>> {
     match metadata(folder, name) {
         Ok(metadata) if metadata.is_file() => Ok(Some(Entry::File(stamp(&metadata)))),
+        Ok(metadata) if metadata.is_symlink() => Ok(Some(Entry::Link)),
         Ok(_) => Ok(Some(Entry::Other)),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),

@@ -233,14 +233,7 @@ impl Storage {
         let mut walker = Walker::new(&self.plan.root);
         let mut folders = BTreeSet::new();
         for named in self.all_named() {
-            if named.entry.kind == FileKind::Pad {
-                continue;
-            }
-            for name in [named.part, named.own] {
-                walker
-                    .remove(named.folder, name)
-                    .map_err(|error| of_file(named.index, &error))?;
-            }
+            remove(&mut walker, named).map_err(|error| of_file(named.index, &error))?;
             folders.extend((1..=named.folder.len()).map(|depth| &named.folder[..depth]));
         }
         // What lies deeper sorts behind what holds it.
@@ -347,7 +340,7 @@ impl Storage {
             return Err(io::Error::from_raw_os_error(libc::EACCES));
         };
         let named = self.named(index)?;
-        if span.aside && self.write_unwanted(files, named, span.offset, bytes)? {
+        if span.aside && self.write_aside(files, named, span.offset, bytes)? {
             return Ok(());
         }
         let open = self.to_write(files, named)?;
@@ -447,6 +440,20 @@ fn look_at<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<Option<F
         (None, own) => (own.and_then(Entry::file), FoundName::Own),
     };
     Ok(stamp.map(|stamp| FoundFile { stamp, name }))
+}
+
+/// Removes a file or a link. Whatever else has its name is somebody else's: also a file, as long as
+/// ours is not finished.
+fn remove<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<()> {
+    let part = walker.entry(named.folder, named.part)?;
+    let own = walker.entry(named.folder, named.own)?;
+    let name = match (&named.entry.kind, part, own) {
+        (FileKind::Regular { .. }, Some(Entry::File(_)), _) => named.part,
+        (FileKind::Regular { .. }, _, Some(Entry::File(_)))
+        | (FileKind::Symlink { .. }, _, Some(Entry::Link)) => named.own,
+        _ => return Ok(()),
+    };
+    walker.remove(named.folder, name)
 }
 
 /// Fills `part` from the page cache; false if not all of it is there, or the file system cannot
