@@ -20,11 +20,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::create::{self, CreateError, Creation, NewFile};
-use ripcurrent_proto::meta::layout::{Layout, PieceIndex};
+use ripcurrent_proto::meta::layout::{FileIndex, Layout, PieceIndex};
+use ripcurrent_proto::meta::parts::{ASIDE, beside, part_names};
 use ripcurrent_proto::meta::{Torrent, TorrentError};
 use sha1::{Digest, Sha1};
 
-use crate::disk::{Files, Layer, path_of};
+use crate::disk::{Files, Layer, Place, path_of};
 use crate::scenario::TorrentPlan;
 use known::Known;
 use tags::{TAG, Tags};
@@ -46,6 +47,8 @@ pub struct Content {
     /// Its metadata.
     pub torrent: Arc<Torrent>,
     payload: Payload,
+    /// What its files are called until they are finished.
+    part_names: Vec<String>,
 }
 
 enum Payload {
@@ -122,10 +125,8 @@ impl Content {
         rng.fill(&mut bytes);
         let pieces = bytes.chunks(creation.layout().piece_length() as usize);
         let hashes: Vec<[u8; 20]> = pieces.map(|piece| Sha1::digest(piece).into()).collect();
-        Ok(Content {
-            torrent: torrent(creation, &hashes)?,
-            payload: Payload::Bytes(bytes),
-        })
+        let torrent = torrent(creation, &hashes)?;
+        Ok(Content::of(torrent, Payload::Bytes(bytes)))
     }
 
     fn of_tags(creation: &Creation, rng: &mut Rng) -> Result<Self, ContentError> {
@@ -133,10 +134,15 @@ impl Content {
         let hashes = known::hashes(tags, creation.layout());
         let torrent = torrent(creation, &hashes)?;
         let known = Known::new(tags, Arc::clone(torrent.layout()), hashes);
-        Ok(Content {
+        Ok(Content::of(torrent, Payload::Compact(Arc::new(known))))
+    }
+
+    fn of(torrent: Arc<Torrent>, payload: Payload) -> Self {
+        Content {
+            part_names: part_names(torrent.layout()),
             torrent,
-            payload: Payload::Compact(Arc::new(known)),
-        })
+            payload,
+        }
     }
 
     /// An empty disk that keeps this torrent's data in its form.
@@ -162,7 +168,7 @@ impl Content {
         }
     }
 
-    /// Whether a disk holds everything below `root`, byte for byte.
+    /// Whether a disk holds everything below `root`, byte for byte, finished or not.
     #[must_use]
     pub fn is_whole(&self, files: &Files, root: &str) -> bool {
         self.is_there(files, root, Layer::Written)
@@ -173,16 +179,32 @@ impl Content {
         self.is_there(files, root, Layer::Durable)
     }
 
+    /// Whether all of it is durable and every file finished, which no loss of power changes.
+    pub(crate) fn is_finished(&self, files: &Files, root: &str) -> bool {
+        let mut all = self.files();
+        let is_finished = all.all(|index| files.is_finished(&self.place(root, index)));
+        is_finished && self.is_durable(files, root)
+    }
+
+    /// Whether nothing is kept there beside the files.
+    #[cfg(test)]
+    pub(crate) fn is_tidy(&self, files: &Files, root: &str) -> bool {
+        let kept =
+            [ripcurrent_proto::meta::parts::STATE, ASIDE].map(|ending| self.beside(root, ending));
+        !kept.iter().any(|path| files.has(path))
+    }
+
     fn is_there(&self, files: &Files, root: &str, layer: Layer) -> bool {
-        self.layout().files().iter().all(|entry| {
-            let path = path_of(root, entry);
+        self.files().all(|index| {
+            let entry = &self.layout().files()[index.at()];
+            let place = self.place(root, index);
             let right = self.right(entry.offset, entry.len);
-            files.has_len(&path, entry.len, layer) && files.holds(&path, 0, &right, layer)
+            files.has_len(&place, entry.len, layer) && files.holds(&place, 0, &right, layer)
         })
     }
 
-    /// Whether a disk holds this piece, as programs see it or so that it would outlive a loss of
-    /// power.
+    /// Whether a disk holds this piece, in its files or aside, as programs see it or so that it
+    /// would outlive a loss of power.
     pub(crate) fn has_piece(
         &self,
         files: &Files,
@@ -193,10 +215,30 @@ impl Content {
         let spans = self.layout().spans(self.layout().whole(piece));
         spans.iter().all(|span| {
             let Some(index) = span.file else { return true };
-            let entry = &self.layout().files()[index.at()];
-            let right = self.right(entry.offset + span.offset, u64::from(span.len));
-            files.holds(&path_of(root, entry), span.offset, &right, layer)
+            let place = self.place(root, index);
+            let start = self.layout().files()[index.at()].offset + span.offset;
+            let right = self.right(start, u64::from(span.len));
+            let aside = || self.beside(root, ASIDE);
+            files.holds(&place, span.offset, &right, layer)
+                || files.holds_aside(&place, &aside(), start, &right, layer)
         })
+    }
+
+    /// All files with a place on the disk.
+    fn files(&self) -> impl Iterator<Item = FileIndex> {
+        let files = self.layout().files().iter().zip(0..);
+        files.filter_map(|(entry, index)| (!entry.is_pad()).then_some(FileIndex(index)))
+    }
+
+    /// Where a file lies below `root`.
+    fn place(&self, root: &str, index: FileIndex) -> Place {
+        let entry = &self.layout().files()[index.at()];
+        Place::new(root, entry, &self.part_names[index.at()])
+    }
+
+    /// Where what has this ending is kept beside the files.
+    fn beside(&self, root: &str, ending: &str) -> String {
+        format!("{root}/{}", beside(self.layout(), ending))
     }
 
     /// Writes what is right at `begin` of `piece` into `block`: any range inside the piece.
@@ -304,9 +346,10 @@ mod tests {
             let mut rng = Rng::from_seed([4; 32]);
             content.put_share(&files, "data", Share(600), &mut rng);
             let mut row = Vec::new();
-            for entry in content.layout().files() {
-                let file = files.read(&path_of("data", entry)).unwrap_or_default();
-                row.extend_from_slice(&file);
+            for index in content.files() {
+                let entry = &content.layout().files()[index.at()];
+                let file = files.read(&content.place("data", index).part);
+                row.extend_from_slice(&file.unwrap_or_default());
                 row.resize((entry.offset + entry.len) as usize, 0);
             }
             let pieces = row.chunks(content.layout().piece_length() as usize);

@@ -14,15 +14,16 @@ mod faults;
 mod file;
 mod files;
 mod pen;
+mod places;
 mod power;
 mod storage;
 mod tree;
 
 use std::collections::BTreeMap;
 
-use ripcurrent_proto::api::{self, DiskDone, DiskError, IoError, IoErrorKind, StorageId};
+use ripcurrent_proto::api::{self, DiskDone, DiskError, IoError, IoErrorKind, Stamp, StorageId};
 use ripcurrent_proto::base::time::Instant;
-use ripcurrent_proto::meta::layout::FileEntry;
+use ripcurrent_proto::meta::layout::FileIndex;
 
 use faults::{Active, BROKEN, bytes_of};
 use pen::Landing;
@@ -30,6 +31,8 @@ use storage::Storage;
 
 pub use faults::{Faults, Odds, Pace};
 pub use files::Files;
+pub(crate) use places::Place;
+pub use places::path_of;
 
 /// What a device writes whole or not at all, in bytes.
 const SECTOR: usize = 512;
@@ -43,12 +46,6 @@ pub(crate) enum Layer {
     Written,
     /// What is on the platter.
     Durable,
-}
-
-/// The path of a torrent's file below `root`.
-#[must_use]
-pub fn path_of(root: &str, file: &FileEntry) -> String {
-    format!("{root}/{}", file.path_string())
 }
 
 /// A process's view of its disk: the storages it has opened.
@@ -123,11 +120,17 @@ impl Disk {
                 DiskDone::Written { op, slab, result }
             }
             api::Disk::Sync { op, storage } => {
-                let result = self.sync(storage).map(|()| Vec::new());
+                let result = self.sync(storage);
                 DiskDone::Synced { op, result }
             }
-            api::Disk::Finish { op, .. } => DiskDone::Finished { op, result: Ok(()) },
-            api::Disk::Save { op, .. } => DiskDone::Saved { op, result: Ok(()) },
+            api::Disk::Finish { op, storage, file } => {
+                let result = self.finish(storage, file);
+                DiskDone::Finished { op, result }
+            }
+            api::Disk::Save { op, storage, state } => {
+                let result = self.save(storage, state);
+                DiskDone::Saved { op, result }
+            }
             api::Disk::Delete { op, storage } => {
                 let result = self.delete(storage);
                 DiskDone::Deleted { op, result }
@@ -190,15 +193,36 @@ impl Disk {
         storage.write(tree, from, spans, landing, faults.capacity)
     }
 
-    fn sync(&mut self, id: StorageId) -> Result<(), DiskError> {
+    fn sync(&mut self, id: StorageId) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
         let mut platter = self.files.lock();
         let (tree, Active { faults, rng, .. }) = platter.begin()?;
         let storage = self.storages.get_mut(&id).ok_or(missing())?;
         if faults.sync.strike(rng) {
             return Err(refuse(BROKEN));
         }
-        storage.sync(tree);
-        Ok(())
+        Ok(storage.sync(tree))
+    }
+
+    fn finish(&mut self, id: StorageId, file: FileIndex) -> Result<(), DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, Active { faults, rng, .. }) = platter.begin()?;
+        let storage = self.storages.get_mut(&id).ok_or(missing())?;
+        if faults.finish.strike(rng) {
+            let (file, error) = (Some(file), BROKEN);
+            return Err(DiskError { file, error });
+        }
+        storage.finish(tree, file, faults.capacity)
+    }
+
+    fn save(&mut self, id: StorageId, state: Option<Vec<u8>>) -> Result<(), DiskError> {
+        let mut platter = self.files.lock();
+        let (tree, Active { faults, rng, .. }) = platter.begin()?;
+        let storage = self.storages.get_mut(&id).ok_or(missing())?;
+        let fails = faults.save.strike(rng);
+        if !fails || rng.below(2) == 0 {
+            storage.save(tree, state, faults.capacity)?;
+        }
+        if fails { Err(refuse(BROKEN)) } else { Ok(()) }
     }
 
     fn delete(&mut self, id: StorageId) -> Result<(), DiskError> {

@@ -28,6 +28,10 @@ pub struct Faults {
     pub write: Odds,
     /// Syncs that fail and make nothing durable.
     pub sync: Odds,
+    /// Files that are not given their own name.
+    pub finish: Odds,
+    /// States that are not saved as far as anybody is told; some of them are there all the same.
+    pub save: Odds,
     /// Writes that fail and leave their beginning.
     pub short_write: Odds,
     /// Writes that fail and leave sectors here and there; of compact files, blocks.
@@ -139,10 +143,10 @@ impl Active {
 pub(super) fn bytes_of(operation: &api::Disk) -> u64 {
     match operation {
         api::Disk::Read { slab, .. } | api::Disk::Write { slab, .. } => slab.len() as u64,
+        api::Disk::Save { state, .. } => state.as_ref().map_or(0, Vec::len) as u64,
         api::Disk::Open { .. }
         | api::Disk::Sync { .. }
         | api::Disk::Finish { .. }
-        | api::Disk::Save { .. }
         | api::Disk::Delete { .. }
         | api::Disk::Close { .. } => 0,
     }

@@ -1,9 +1,9 @@
 //! One file, in either form.
 
-use ripcurrent_proto::api::IoErrorKind;
+use ripcurrent_proto::api::{IoErrorKind, Stamp};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::rng::Rng;
-use ripcurrent_proto::meta::layout::FileEntry;
+use ripcurrent_proto::meta::layout::{FileEntry, FileKind};
 
 use super::bytes::Bytes;
 use super::compact::Compact;
@@ -15,8 +15,11 @@ use crate::content::tags::{BLOCK, Tags};
 #[derive(Debug)]
 pub(super) struct File {
     body: Body,
-    /// Its length on the platter; `None` if it is not there.
+    /// Its length on the platter; `None` if it was never synced.
     durable_len: Option<u64>,
+    /// When it was last changed, and what the platter says of that.
+    modified: u64,
+    durable_modified: u64,
     /// The clusters that it takes.
     taken: Bitfield,
 }
@@ -56,10 +59,28 @@ impl File {
         file
     }
 
+    /// Bytes of a torrent of this length that lie where they do there; none of them yet.
+    pub(super) fn aside(tags: Option<Tags>, total_len: u64) -> Self {
+        let Some(tags) = tags else {
+            return File::zeros(0);
+        };
+        let whole = FileEntry {
+            path: Vec::new(),
+            len: total_len,
+            offset: 0,
+            kind: FileKind::Regular { executable: false },
+        };
+        let mut body = Compact::new(tags, &whole);
+        body.set_len(0);
+        File::new(Body::Compact(body))
+    }
+
     fn new(body: Body) -> Self {
         let mut file = File {
             body,
             durable_len: None,
+            modified: 0,
+            durable_modified: 0,
             taken: Bitfield::default(),
         };
         file.taken = Bitfield::new(clusters(file.len()));
@@ -74,9 +95,17 @@ impl File {
         }
     }
 
-    /// Whether it is on the platter.
-    pub(super) fn is_durable(&self) -> bool {
-        self.durable_len.is_some()
+    /// What it looks like from outside.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp {
+            len: self.len(),
+            modified: self.modified,
+        }
+    }
+
+    /// It was changed at this time.
+    pub(super) fn touch(&mut self, time: u64) {
+        self.modified = time;
     }
 
     /// What of a write lands or does not, in bytes: a sector, or a block.
@@ -142,32 +171,36 @@ impl File {
     /// Makes all that was written durable.
     pub(super) fn sync(&mut self) {
         self.durable_len = Some(self.len());
+        self.durable_modified = self.modified;
         match &mut self.body {
             Body::Bytes(bytes) => bytes.sync(),
             Body::Compact(compact) => compact.sync(),
         }
     }
 
-    /// Goes back to what is on the platter and a part of what was written since; whether the file
-    /// is still there.
-    pub(super) fn lose_power(&mut self, rng: &mut Rng) -> bool {
-        let Some(left) = len_left(self.durable_len, self.len(), rng) else {
-            return false;
-        };
+    /// Cuts it to this length, at once durable as all of it.
+    pub(super) fn cut(&mut self, len: u64) {
+        self.sync();
+        self.set_len(len);
+        self.sync();
+    }
+
+    /// Goes back to what is on the platter and a part of what was written since. Its time of change
+    /// goes its own way: file systems write it before the data, or after.
+    pub(super) fn lose_power(&mut self, rng: &mut Rng) {
+        if self.durable_len.is_some() && rng.below(2) == 0 {
+            self.modified = self.durable_modified;
+        }
+        let left = len_left(self.durable_len, self.len(), rng);
         let tear = Tear::draw(rng);
         match &mut self.body {
             Body::Bytes(bytes) => bytes.lose_power(tear, rng),
             Body::Compact(compact) => compact.lose_power(tear, rng),
         }
         if left != self.len() {
-            match &mut self.body {
-                Body::Bytes(bytes) => bytes.set_len(left as usize),
-                Body::Compact(compact) => compact.set_len(left),
-            }
-            self.fit_taken();
+            self.set_len(left);
         }
-        self.durable_len = Some(left);
-        true
+        self.sync();
     }
 
     /// Flips a bit of one of the clusters that it takes.
@@ -228,6 +261,15 @@ impl File {
                 bytes
             }
         }
+    }
+
+    /// Only when all is durable.
+    fn set_len(&mut self, len: u64) {
+        match &mut self.body {
+            Body::Bytes(bytes) => bytes.set_len(len as usize),
+            Body::Compact(compact) => compact.set_len(len),
+        }
+        self.fit_taken();
     }
 
     /// Has a place for every cluster, and none past the end.

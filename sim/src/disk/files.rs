@@ -8,6 +8,7 @@ use ripcurrent_proto::meta::layout::FileEntry;
 
 use super::faults::{Active, BROKEN, Faults};
 use super::file::File;
+use super::places::Place;
 use super::tree::Tree;
 use super::{Layer, refuse};
 use crate::content::Right;
@@ -113,18 +114,47 @@ impl Files {
         self.lock().tree.taken()
     }
 
-    /// Whether a file is there and so long.
-    pub(crate) fn has_len(&self, path: &str, len: u64, layer: Layer) -> bool {
+    /// Whether a file is there, under either name, and so long.
+    pub(crate) fn has_len(&self, place: &Place, len: u64, layer: Layer) -> bool {
         let platter = self.lock();
-        let file = platter.tree.file(path);
+        let file = platter.tree.file_at(place);
         file.is_ok_and(|file| file.has_len(len, layer))
     }
 
-    /// Whether a file is there and holds what is right at `from`.
-    pub(crate) fn holds(&self, path: &str, from: u64, right: &Right<'_>, layer: Layer) -> bool {
+    /// Whether a file is there, under either name, and holds what is right at `from`.
+    pub(crate) fn holds(&self, place: &Place, from: u64, right: &Right<'_>, layer: Layer) -> bool {
         let platter = self.lock();
-        let file = platter.tree.file(path);
+        let file = platter.tree.file_at(place);
         file.is_ok_and(|file| file.holds(from, right, layer))
+    }
+
+    /// Whether what is right at `from` of the torrent is kept aside at `path`, where the file that
+    /// it belongs to is not there.
+    pub(crate) fn holds_aside(
+        &self,
+        place: &Place,
+        path: &str,
+        from: u64,
+        right: &Right<'_>,
+        layer: Layer,
+    ) -> bool {
+        let Platter { tree, .. } = &*self.lock();
+        let is_there = tree.file_at(place).is_ok();
+        let aside = tree.file(path);
+        !is_there && aside.is_ok_and(|aside| aside.holds(from, right, layer))
+    }
+
+    /// Whether a file has its own name, and no loss of power takes that away.
+    pub(crate) fn is_finished(&self, place: &Place) -> bool {
+        let Platter { tree, .. } = &*self.lock();
+        let is_own = tree.file(&place.own).is_ok() && tree.file(&place.part).is_err();
+        is_own && tree.is_settled(&place.own)
+    }
+
+    /// Whether anything is at `path`.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.lock().tree.has(path)
     }
 }
 
@@ -177,9 +207,11 @@ impl Files {
     }
 
     /// Goes back to what is on the platter, as when the power fails while no operation is under
-    /// way, and has power again. What was synced stays. Of what was written since, each sector (of
-    /// a compact torrent each block) is there or is not, or is torn; a file that was made since may
-    /// be missing or short, one that was removed may be back. All that is left is durable.
+    /// way, and has power again; no process holds anything any more. What was synced stays. Of what
+    /// was written since, each sector (of a compact torrent each block) is there or is not, or is
+    /// torn, and a new file may be short. What was done to names since (files made, renamed,
+    /// removed) may be undone, whatever became of the data; so may a file's time of change. All
+    /// that is left is durable.
     pub fn lose_power(&self, rng: &mut Rng) {
         let mut platter = self.lock();
         platter.power_for = None;

@@ -38,14 +38,11 @@ impl Tear {
     }
 }
 
-/// The length of a file that was `durable` long, if it was there, and was to be `written`; `None`
-/// if it is not there.
-pub(super) fn len_left(durable: Option<u64>, written: u64, rng: &mut Rng) -> Option<u64> {
-    let is_new = durable.is_none();
-    match rng.below(4) {
-        0 if is_new => None,
-        1 => Some(durable.unwrap_or(0)),
-        2 if is_new => Some(rng.below(written + 1)),
-        _ => Some(written),
+/// The length of a file that was `durable` long, or was never synced, and was to be `written`.
+pub(super) fn len_left(durable: Option<u64>, written: u64, rng: &mut Rng) -> u64 {
+    match rng.below(3) {
+        0 => durable.unwrap_or(0),
+        1 if durable.is_none() => rng.below(written + 1),
+        _ => written,
     }
 }

@@ -1,6 +1,7 @@
 //! The files of one torrent, as one process has opened them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{
@@ -8,24 +9,27 @@ use ripcurrent_proto::api::{
 };
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
+use ripcurrent_proto::meta::resume::most_len;
 
 use super::faults::{BROKEN, FULL};
 use super::file::File;
 use super::pen::{Landing, Pen};
-use super::tree::Tree;
-use super::{path_of, plain};
+use super::places::{Place, Places};
+use super::tree::{Hold, Tree};
+use super::{plain, refuse};
 use crate::content::known::Known;
 
 #[derive(Debug)]
 pub(super) struct Storage {
     layout: Arc<Layout>,
-    /// Of each file of the layout.
-    paths: Vec<String>,
+    places: Places,
     access: Access,
     /// The torrent, where its files are kept compact.
     known: Option<Arc<Known>>,
     /// The files that may have more to be synced, whoever wrote it.
     unsynced: BTreeSet<FileIndex>,
+    /// The state, held against other processes.
+    hold: Option<Hold>,
 }
 
 impl Storage {
@@ -35,39 +39,47 @@ impl Storage {
         access: Access,
         known: Option<Arc<Known>>,
     ) -> Self {
-        let paths = layout.files().iter().map(|entry| path_of(root, entry));
         Storage {
-            paths: paths.collect(),
+            places: Places::new(root, &layout),
             layout,
             access,
             known,
             unsynced: BTreeSet::new(),
+            hold: None,
         }
     }
 
-    /// The lengths of the files that are there; then makes the empty ones that are not.
+    /// What is there.
     pub(super) fn open(&mut self, tree: &mut Tree) -> Result<Found, DiskError> {
-        let mut files = Vec::with_capacity(self.paths.len());
-        for index in (0..self.paths.len() as u32).map(FileIndex) {
-            let len = tree.file(self.path(index)).ok().map(File::len);
-            files.push(len.map(|len| FoundFile {
-                stamp: Stamp { len, modified: 0 },
-                name: FoundName::Own,
-            }));
-            let entry = self.entry(index);
-            let regular = matches!(entry.kind, FileKind::Regular { .. });
-            let makes = regular && entry.len == 0 && self.access != Access::Read;
-            if makes {
-                self.make(tree, index, None)?;
-            }
-            if makes || len.is_some() {
-                self.unsynced.insert(index);
-            }
+        if self.access != Access::Read {
+            let hold = tree.hold(&self.places.state);
+            self.hold = Some(hold.map_err(|kind| refuse(plain(kind)))?);
         }
+        let files = self.files().map(|index| self.found(tree, index));
+        let files: Vec<_> = files.collect();
+        let there = self.files().filter(|index| files[index.at()].is_some());
+        self.unsynced = there.collect();
+        let state = tree.file(&self.places.state).ok();
+        let state = state.filter(|state| state.len() <= most_len(&self.layout) as u64);
         Ok(Found {
             files,
-            ..Found::default()
+            aside: tree.file(&self.places.aside).is_ok(),
+            state: state.map(File::to_bytes),
         })
+    }
+
+    fn found(&self, tree: &Tree, index: FileIndex) -> Option<FoundFile> {
+        if !matches!(self.entry(index).kind, FileKind::Regular { .. }) {
+            return None;
+        }
+        let Place { own, part } = self.places.of(index);
+        let (file, name) = match tree.file(part) {
+            Ok(file) if tree.has(own) => (file, FoundName::Contested),
+            Ok(file) => (file, FoundName::Part),
+            Err(_) => (tree.file(own).ok()?, FoundName::Own),
+        };
+        let stamp = file.stamp();
+        Some(FoundFile { stamp, name })
     }
 
     /// Fills `into`. With `stray`, the bytes of the first file come from another place of it.
@@ -86,14 +98,20 @@ impl Storage {
                 now.fill(0);
                 continue;
             };
-            let read = tree.file(self.path(index)).and_then(|file| {
-                let offset = match stray.take() {
-                    Some(rng) => elsewhere(file, span, rng),
-                    None => span.offset,
-                };
-                file.read(offset, now)
-            });
-            read.map_err(|kind| refuse(index, plain(kind)))?;
+            let read = match tree.file_at(self.places.of(index)) {
+                Ok(file) => {
+                    let offset = match stray.take() {
+                        Some(rng) => elsewhere(file, span, rng),
+                        None => span.offset,
+                    };
+                    file.read(offset, now)
+                }
+                Err(kind) => match tree.file(&self.places.aside) {
+                    Ok(aside) => aside.read(self.entry(index).offset + span.offset, now),
+                    Err(_) => Err(kind),
+                },
+            };
+            read.map_err(|kind| at(index, plain(kind)))?;
         }
         Ok(())
     }
@@ -117,16 +135,17 @@ impl Storage {
                 continue;
             };
             if self.access == Access::Read {
-                return Err(refuse(index, plain(IoErrorKind::Forbidden)));
+                return Err(at(index, plain(IoErrorKind::Forbidden)));
             }
-            self.unsynced.insert(index);
-            self.make(tree, index, capacity)?;
+            let (path, offset) = self.target(tree, index, span, capacity)?;
             let room = capacity.map(|capacity| capacity.saturating_sub(tree.taken()));
-            let file = tree.file_mut(self.path(index)).map_err(plain);
-            let file = file.map_err(|error| refuse(index, error))?;
-            let (taken, written) = pen.write(file, span.offset, now, room);
+            let time = tree.tick();
+            let file = tree.file_mut(path).map_err(plain);
+            let file = file.map_err(|error| at(index, error))?;
+            file.touch(time);
+            let (taken, written) = pen.write(file, offset, now, room);
             tree.take(taken);
-            written.map_err(|error| refuse(index, error))?;
+            written.map_err(|error| at(index, error))?;
         }
         let failed = DiskError {
             file: spans.iter().find_map(|span| span.file),
@@ -135,31 +154,147 @@ impl Storage {
         if pen.fails() { Err(failed) } else { Ok(()) }
     }
 
-    /// Makes everything durable that was done with these files.
-    pub(super) fn sync(&mut self, tree: &mut Tree) {
+    /// Makes everything durable that was found or done.
+    pub(super) fn sync(&mut self, tree: &mut Tree) -> Vec<(FileIndex, Stamp)> {
+        tree.sync(&self.places.state);
+        tree.sync(&self.places.aside);
+        let mut durable = Vec::new();
         for index in std::mem::take(&mut self.unsynced) {
-            tree.sync(self.path(index));
+            let place = self.places.of(index);
+            tree.sync(&place.own);
+            tree.sync(&place.part);
+            if let Some(found) = self.found(tree, index) {
+                durable.push((index, found.stamp));
+            }
         }
+        durable
     }
 
-    pub(super) fn delete(&mut self, tree: &mut Tree) {
-        for index in (0..self.paths.len() as u32).map(FileIndex) {
-            tree.remove(self.path(index));
-            self.unsynced.insert(index);
-        }
-    }
-
-    /// Makes a file of its full length, if it is not there.
-    fn make(
-        &self,
+    /// Gives a file its own name.
+    pub(super) fn finish(
+        &mut self,
         tree: &mut Tree,
         index: FileIndex,
         capacity: Option<u64>,
     ) -> Result<(), DiskError> {
-        let path = self.path(index);
-        if tree.has(path) {
+        let Access::Write { overwrite, .. } = self.access else {
+            return Err(at(index, plain(IoErrorKind::Forbidden)));
+        };
+        self.unsynced.insert(index);
+        let entry = self.entry(index);
+        let Place { own, part } = self.places.of(index);
+        let is_link = matches!(entry.kind, FileKind::Symlink { .. });
+        let is_part = !is_link && tree.file(part).is_ok();
+        let is_finished = match is_link {
+            true => tree.has_link(own),
+            false => !is_part && tree.file(own).is_ok(),
+        };
+        if is_finished {
             return Ok(());
         }
+        if tree.has(own) {
+            if !overwrite || tree.has_folder(own) {
+                return Err(at(index, plain(IoErrorKind::InTheWay)));
+            }
+            if !is_part {
+                tree.remove(own);
+            }
+        }
+        let done = if is_link {
+            tree.make_link(own)
+        } else if is_part {
+            if let Ok(file) = tree.file_mut(part)
+                && file.len() > entry.len
+            {
+                file.cut(entry.len);
+            }
+            tree.rename(part, own)
+        } else {
+            return self.make(tree, index, own, capacity);
+        };
+        done.map_err(|kind| at(index, plain(kind)))
+    }
+
+    /// Replaces the saved state, at once durable.
+    pub(super) fn save(
+        &mut self,
+        tree: &mut Tree,
+        state: Option<Vec<u8>>,
+        capacity: Option<u64>,
+    ) -> Result<(), DiskError> {
+        if self.access == Access::Read {
+            return Err(refuse(plain(IoErrorKind::Forbidden)));
+        }
+        let Some(state) = state else {
+            for path in [&self.places.state, &self.places.aside] {
+                tree.remove(path);
+                tree.sync(path);
+            }
+            return Ok(());
+        };
+        let state = File::of_bytes(state);
+        // The one before goes when this one is there.
+        if capacity.is_some_and(|capacity| tree.taken() + state.taken() > capacity) {
+            return Err(refuse(FULL));
+        }
+        let put = tree.put(&self.places.state, state);
+        put.map_err(|kind| refuse(plain(kind)))
+    }
+
+    pub(super) fn delete(&mut self, tree: &mut Tree) {
+        for index in self.files() {
+            let Place { own, part } = self.places.of(index);
+            match self.entry(index).kind {
+                FileKind::Pad => {}
+                FileKind::Symlink { .. } if !tree.has_link(own) => {}
+                // What has a finished file's name while that is not finished is somebody else's.
+                FileKind::Regular { .. } if tree.file(part).is_ok() => tree.remove(part),
+                FileKind::Regular { .. } | FileKind::Symlink { .. } => tree.remove(own),
+            }
+            self.unsynced.insert(index);
+        }
+        tree.remove(&self.places.state);
+        tree.remove(&self.places.aside);
+    }
+
+    /// Where bytes of a file are to be written: which file, made if it is not there, and where in
+    /// it.
+    fn target(
+        &mut self,
+        tree: &mut Tree,
+        index: FileIndex,
+        span: &FileSpan,
+        capacity: Option<u64>,
+    ) -> Result<(&str, u64), DiskError> {
+        let Place { own, part } = self.places.of(index);
+        let there = tree.file_at(self.places.of(index)).is_ok();
+        if span.aside && !there {
+            self.make_aside(tree, index)?;
+            let offset = self.entry(index).offset + span.offset;
+            return Ok((&self.places.aside, offset));
+        }
+        self.unsynced.insert(index);
+        if !there {
+            self.make(tree, index, part, capacity)?;
+        } else if tree.file(part).is_err() {
+            let renamed = match tree.has(part) {
+                true => Err(IoErrorKind::InTheWay),
+                false => tree.rename(own, part),
+            };
+            renamed.map_err(|kind| at(index, plain(kind)))?;
+        }
+        Ok((part, span.offset))
+    }
+
+    /// Makes a file of its full length, with what is kept aside of it: durable if that is so, lest
+    /// it be lost by it.
+    fn make(
+        &self,
+        tree: &mut Tree,
+        index: FileIndex,
+        path: &str,
+        capacity: Option<u64>,
+    ) -> Result<(), DiskError> {
         let entry = self.entry(index);
         let mut file = match &self.known {
             Some(known) => File::compact(known.tags(), entry),
@@ -174,20 +309,71 @@ impl Storage {
         ) {
             file.allocate();
         }
+        let adopts = self.adopt(tree, index, &mut file);
         if capacity.is_some_and(|capacity| tree.taken() + file.taken() > capacity) {
-            return Err(refuse(index, FULL));
+            return Err(at(index, FULL));
         }
         let made = tree.make_file(path, file);
-        made.map_err(|kind| refuse(index, plain(kind)))
+        made.map_err(|kind| at(index, plain(kind)))?;
+        if adopts {
+            tree.sync(path);
+        }
+        Ok(())
     }
 
-    fn path(&self, index: FileIndex) -> &str {
-        &self.paths[index.at()]
+    /// Copies into a new file what is kept aside of its first and last piece, if anything is.
+    fn adopt(&self, tree: &Tree, index: FileIndex, file: &mut File) -> bool {
+        let Ok(aside) = tree.file(&self.places.aside) else {
+            return false;
+        };
+        let entry = self.entry(index);
+        let mut adopts = false;
+        for Range { start, end } in edges(&self.layout, index) {
+            let end = end.min(aside.len());
+            if start >= end {
+                continue;
+            }
+            let mut bytes = vec![0; (end - start) as usize];
+            if aside.read(start, &mut bytes).is_ok() {
+                file.write(start - entry.offset, &bytes);
+                adopts = true;
+            }
+        }
+        adopts
+    }
+
+    fn make_aside(&self, tree: &mut Tree, index: FileIndex) -> Result<(), DiskError> {
+        let path = &self.places.aside;
+        if tree.file(path).is_ok() {
+            return Ok(());
+        }
+        let tags = self.known.as_ref().map(|known| known.tags());
+        let file = File::aside(tags, self.layout.total_len());
+        let made = tree.make_file(path, file);
+        made.map_err(|kind| at(index, plain(kind)))
+    }
+
+    fn files(&self) -> impl Iterator<Item = FileIndex> + use<> {
+        (0..self.layout.files().len() as u32).map(FileIndex)
     }
 
     fn entry(&self, index: FileIndex) -> &FileEntry {
         &self.layout.files()[index.at()]
     }
+}
+
+/// What lies of a file in its first and in its last piece: ranges of the torrent.
+fn edges(layout: &Layout, index: FileIndex) -> impl Iterator<Item = Range<u64>> {
+    let entry = &layout.files()[index.at()];
+    let pieces = layout.pieces_of(index);
+    let last = (pieces.len() > 1).then_some(pieces.end.saturating_sub(1));
+    let first = (!pieces.is_empty()).then_some(pieces.start);
+    let piece_length = u64::from(layout.piece_length());
+    let (begin, end) = (entry.offset, entry.offset + entry.len);
+    first.into_iter().chain(last).map(move |piece| {
+        let start = u64::from(piece) * piece_length;
+        start.max(begin)..end.min(start + piece_length)
+    })
 }
 
 /// Where a read that goes astray begins: at another place of the file as far from a unit's
@@ -206,7 +392,8 @@ fn elsewhere(file: &File, span: &FileSpan, rng: &mut Rng) -> u64 {
     }
 }
 
-fn refuse(index: FileIndex, error: IoError) -> DiskError {
+/// A file is refused.
+fn at(index: FileIndex, error: IoError) -> DiskError {
     let file = Some(index);
     DiskError { file, error }
 }

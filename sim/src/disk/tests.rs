@@ -1,6 +1,7 @@
 //! Each form, and each fault, by itself; [`power`] and [`faults`] have engines meet them.
 
 mod faults;
+mod names;
 mod power;
 mod swarm;
 
@@ -10,7 +11,7 @@ use ripcurrent_proto::api::{Access, Spans};
 use ripcurrent_proto::base::id::{Id, OpId, TorrentId};
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::slab::Slab;
-use ripcurrent_proto::meta::layout::{Layout, PieceIndex};
+use ripcurrent_proto::meta::layout::{FileIndex, Layout, PieceIndex};
 
 use super::*;
 use crate::content::{Content, Form, spoil};
@@ -145,11 +146,47 @@ impl Scene {
     }
 
     fn sync(&mut self) -> Done {
+        self.try_sync().map(drop)
+    }
+
+    fn try_sync(&mut self) -> Result<Vec<(FileIndex, Stamp)>, (Option<u32>, IoErrorKind)> {
         let (op, storage) = (OP, STORAGE);
         match self.disk.perform(api::Disk::Sync { op, storage }) {
-            DiskDone::Synced { result, .. } => told(result.map(drop)),
+            DiskDone::Synced { result, .. } => told(result),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What a sync tells of the files.
+    fn sync_all(&mut self) -> Vec<(FileIndex, Stamp)> {
+        self.try_sync().unwrap()
+    }
+
+    fn finish(&mut self, file: u32) -> Done {
+        let (op, storage, file) = (OP, STORAGE, FileIndex(file));
+        let finish = api::Disk::Finish { op, storage, file };
+        match self.disk.perform(finish) {
+            DiskDone::Finished { result, .. } => told(result),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn finish_all(&mut self) {
+        (0..5).for_each(|file| self.finish(file).unwrap());
+    }
+
+    fn save(&mut self, state: Option<&[u8]>) -> Done {
+        let (op, storage) = (OP, STORAGE);
+        let state = state.map(<[u8]>::to_vec);
+        match self.disk.perform(api::Disk::Save { op, storage, state }) {
+            DiskDone::Saved { result, .. } => told(result),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn close(&mut self) {
+        let (op, storage) = (OP, STORAGE);
+        self.disk.perform(api::Disk::Close { op, storage });
     }
 
     fn delete(&mut self) -> Done {
@@ -161,10 +198,14 @@ impl Scene {
     }
 
     /// The process dies with the power, and another one opens what is left.
-    fn lose_power(&mut self) {
+    fn lose_power(&mut self) -> api::Found {
         self.files.lose_power(&mut self.rng);
         self.disk = Disk::new(self.files.clone());
-        self.open(SPARSE).unwrap();
+        self.open(SPARSE).unwrap()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.content.is_finished(&self.files, ROOT)
     }
 
     fn set_faults(&mut self, faults: Faults) {
@@ -184,7 +225,7 @@ impl Scene {
     }
 }
 
-fn told(result: Result<(), DiskError>) -> Done {
+fn told<T>(result: Result<T, DiskError>) -> Result<T, (Option<u32>, IoErrorKind)> {
     result.map_err(|error| (error.file.map(|file| file.0), error.error.kind))
 }
 
@@ -199,9 +240,12 @@ fn pieces_are_kept() {
             assert!(scene.has(piece, Layer::Written) && !scene.has(piece, Layer::Durable));
             assert!(scene.reads_right(piece), "{form:?} {piece:?}");
         }
-        assert!(scene.is_whole() && !scene.is_durable());
+        let stamps = scene.sync_all().len();
+        assert_eq!(stamps, 4, "all but the empty one");
+        scene.finish_all();
+        assert!(scene.is_whole() && !scene.is_finished());
         scene.sync().unwrap();
-        assert!(scene.is_durable());
+        assert!(scene.is_durable() && scene.is_finished());
         scene.content.put(&scene.files, "other");
         assert!(scene.content.is_durable(&scene.files, "other"));
     }
@@ -247,7 +291,7 @@ fn power_takes_what_was_not_synced() {
                 lost += u32::from(done.is_ok() && is_blank);
                 torn += u32::from(done.is_ok() && !durable && !is_blank);
             }
-            gone += u32::from(scene.files.read("data/swarm/5.bin").is_none());
+            gone += u32::from(scene.files.read("data/swarm/5.bin.part").is_none());
         }
         let seen = [kept, lost, torn, gone];
         assert!(seen.iter().all(|count| *count > 5), "{form:?} {seen:?}");
@@ -260,6 +304,7 @@ fn a_dead_process_leaves_its_writes() {
     for form in FORMS {
         let mut scene = scene(form);
         scene.write_all();
+        scene.finish_all();
         scene.disk = Disk::new(scene.files.clone());
         assert!(scene.is_whole() && !scene.is_durable());
         scene.open(SPARSE).unwrap();
@@ -279,12 +324,12 @@ fn deleting_is_durable_when_synced() {
             scene.write_all();
             scene.sync().unwrap();
             scene.delete().unwrap();
-            assert!(scene.files.read("data/swarm/4.bin").is_none());
+            assert!(scene.files.read("data/swarm/4.bin.part").is_none());
             if seed % 2 == 0 {
                 scene.sync().unwrap();
             }
             scene.lose_power();
-            let is_back = scene.files.read("data/swarm/4.bin").is_some();
+            let is_back = scene.files.read("data/swarm/4.bin.part").is_some();
             assert!(!is_back || seed % 2 == 1, "{form:?} {seed}");
             back += u32::from(is_back);
         }
@@ -337,6 +382,7 @@ fn operations_fail_at_their_number() {
         assert!(!scene.has(PieceIndex(0), Layer::Durable));
         assert!(scene.reads_right(PieceIndex(0)));
         assert_eq!(scene.read(PieceIndex(0)).1, broken(Some(0)));
+        scene.close();
         assert!(scene.open(SPARSE).is_err());
         // None of it happens again.
         scene.open(SPARSE).unwrap();
@@ -395,11 +441,12 @@ fn reads_go_astray() {
     for form in FORMS {
         let mut scene = scene(form);
         scene.write_all();
+        scene.finish(1).unwrap();
         scene.set_faults(Faults {
             misdirected_read: Odds::PerThousand(500),
             ..Faults::default()
         });
-        let file = scene.files.read("data/swarm/4.bin").unwrap();
+        let file = scene.files.read("data/swarm/4.bin.part").unwrap();
         let mut wrong = 0;
         for _ in 0..50 {
             let piece = PieceIndex(3);
