@@ -11,7 +11,8 @@
 //! | `connections` | no more connections, peers and half-open connections than the configuration allows | [`Watch::client`] |
 //! | `slots` | no more peers unchoked than there are slots | [`Watch::client`] |
 //! | `rotten` | what a client believes to have lies right on its disk | [`Watch::disk`] |
-//! | `completed` | who tells that it is complete holds everything, and a loss of power would not change that | [`Watch::completed`] |
+//! | `recorded` | a piece that a saved state names lies right on the disk, and a loss of power would not change that | [`Watch::saved`] |
+//! | `completed` | who tells that it is complete holds everything, every file has its name, and a loss of power would not change that | [`Watch::completed`] |
 //! | `ban` | only liars are banned | [`Watch::banned`] |
 //! | `bytes` | nobody reads more of anybody than that one has sent it | [`Watch::bytes`] |
 //! | `stalled` | who can get on does | [`Watch::progress`] |
@@ -54,6 +55,7 @@ pub enum Check {
     Connections,
     Slots,
     Rotten,
+    Recorded,
     Completed,
     Ban,
     Bytes,
@@ -71,6 +73,7 @@ impl Check {
             Check::Connections => "connections",
             Check::Slots => "slots",
             Check::Rotten => "rotten",
+            Check::Recorded => "recorded",
             Check::Completed => "completed",
             Check::Ban => "ban",
             Check::Bytes => "bytes",
@@ -188,11 +191,25 @@ impl Watch {
         }
     }
 
+    /// A client saves a state that names these pieces; `survives` is whether a piece would be there,
+    /// and right, if its host lost power now. Not where the run itself spoils what lies there.
+    pub fn saved(
+        &mut self,
+        now: Instant,
+        host: &str,
+        named: &Bitfield,
+        survives: impl Fn(u32) -> bool,
+    ) {
+        if let Some(piece) = named.iter().find(|piece| !survives(*piece as u32)) {
+            self.breach(now, host, Check::Recorded, || format!("piece {piece}"));
+        }
+    }
+
     /// A client tells that it is complete; `survives` is whether everything would be there, and
     /// right, if its host lost power now.
     pub fn completed(&mut self, now: Instant, host: &str, survives: bool) {
         if !survives {
-            let detail = || "not everything is whole and durable".to_owned();
+            let detail = || "not everything is whole, durable and named".to_owned();
             self.breach(now, host, Check::Completed, detail);
         }
     }

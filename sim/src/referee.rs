@@ -227,6 +227,11 @@ impl<M: Machine> Refereed<M> {
         self.holdings.held()
     }
 
+    /// The pieces that the last state names that our client saved, once.
+    pub fn take_saved(&mut self) -> Option<Bitfield> {
+        self.holdings.take_saved()
+    }
+
     /// The run is over: looks at who has been silent for too long.
     pub fn end(&mut self, now: Instant) {
         self.called(now);

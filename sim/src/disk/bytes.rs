@@ -63,11 +63,21 @@ impl Bytes {
 
     /// Whether these bytes are at `from`.
     pub(super) fn holds(&self, from: usize, bytes: &[u8], layer: Layer) -> bool {
-        let range = from..from + bytes.len();
-        if layer == Layer::Written || self.durable.is_empty() {
-            return self.written.get(range) == Some(bytes);
+        let to = from + bytes.len();
+        let Some(written) = self.written.get(from..to) else {
+            return false;
+        };
+        let mut pages = self.durable.range(from / PAGE..to.div_ceil(PAGE));
+        if layer == Layer::Written || pages.clone().next().is_none() {
+            return written == bytes;
         }
-        self.image(layer).get(range) == Some(bytes)
+        let mut image = written.to_vec();
+        for (page, old) in pages.by_ref() {
+            let Range { start, end } = extent(*page, self.written.len());
+            let (first, last) = (start.max(from), end.min(to));
+            restore(&mut image[first - from..last - from], old, first - start);
+        }
+        image == bytes
     }
 
     pub(super) fn sync(&mut self) {
@@ -152,6 +162,20 @@ mod tests {
         assert!(file.image(Layer::Written) == due);
         assert!(file.holds(4_050, &due[4_050..4_300], Layer::Written));
         assert!(!file.holds(4_050, &due[4_050..4_300], Layer::Durable));
+        let platter = file.image(Layer::Durable);
+        for range in [
+            0..1,
+            4_000..4_300,
+            4_095..4_097,
+            5_000..12_000,
+            9_999..12_100,
+        ] {
+            let durable = &platter[range.clone()];
+            assert!(
+                file.holds(range.start, durable, Layer::Durable),
+                "{range:?}"
+            );
+        }
         file.sync();
         assert!(file.image(Layer::Durable) == due);
     }

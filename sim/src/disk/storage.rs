@@ -61,10 +61,11 @@ impl Storage {
         self.unsynced = there.collect();
         let state = tree.file(&self.places.state).ok();
         let state = state.filter(|state| state.len() <= most_len(&self.layout) as u64);
+        let is_ours = self.hold.is_some();
         Ok(Found {
             files,
             aside: tree.file(&self.places.aside).is_ok(),
-            state: state.map(File::to_bytes),
+            state: state.filter(|_| is_ours).map(File::to_bytes),
         })
     }
 
@@ -244,14 +245,11 @@ impl Storage {
     pub(super) fn delete(&mut self, tree: &mut Tree) {
         for index in self.files() {
             let Place { own, part } = self.places.of(index);
-            match self.entry(index).kind {
-                FileKind::Pad => {}
-                FileKind::Symlink { .. } if !tree.has_link(own) => {}
-                // What has a finished file's name while that is not finished is somebody else's.
-                FileKind::Regular { .. } if tree.file(part).is_ok() => tree.remove(part),
-                FileKind::Regular { .. } | FileKind::Symlink { .. } => tree.remove(own),
+            if !self.entry(index).is_pad() {
+                tree.remove(part);
+                tree.remove(own);
+                self.unsynced.insert(index);
             }
-            self.unsynced.insert(index);
         }
         tree.remove(&self.places.state);
         tree.remove(&self.places.aside);

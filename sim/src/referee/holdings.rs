@@ -2,16 +2,18 @@
 //! every claim of a piece.
 //!
 //! A piece is held once its bytes were hashed right and, where they came from peers, written without
-//! an error; or read from the disk and hashed right, when the client looks what is there.
+//! an error; or read from the disk and hashed right, when the client looks what is there; or where a
+//! state that was found names it, and none of its files has changed since.
 
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Check, Command, Disk, DiskDone, FileSpan, Input, Mode, Output};
+use ripcurrent_proto::api::{Check, Command, Disk, DiskDone, FileSpan, Found, Input, Mode, Output};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::layout::PieceIndex;
+use ripcurrent_proto::meta::resume::Resume;
 
 use super::rules::Rules;
 
@@ -30,6 +32,10 @@ pub(super) struct Holdings {
     held: Bitfield,
     /// Our client is known to want every piece.
     wants_all: bool,
+    /// It may believe a state that it finds.
+    may_believe: bool,
+    /// The pieces that the last state names that it saved, if nobody has asked since.
+    saved: Option<Bitfield>,
     /// In the order in which they came to be held; some are held no more.
     log: Vec<(u32, Instant)>,
     /// For each piece, how often our client had spoken when it came to be held.
@@ -53,6 +59,8 @@ impl Holdings {
         Holdings {
             held: none.clone(),
             wants_all: false,
+            may_believe: false,
+            saved: None,
             log: Vec::new(),
             since: vec![0; pieces],
             spoken: 0,
@@ -104,6 +112,11 @@ impl Holdings {
     /// Something happened to our client.
     pub(super) fn heard(&mut self, now: Instant, input: &Input<'_>) {
         match input {
+            Input::Disk(DiskDone::Opened { result, .. }) => {
+                if let Ok(found) = result {
+                    self.found(now, found);
+                }
+            }
             Input::Disk(DiskDone::Read { op, result, .. }) => {
                 if let (Some(Work::Read(piece)), Ok(())) = (self.done(*op), result) {
                     self.read.insert(piece as usize);
@@ -121,7 +134,9 @@ impl Holdings {
             // What is there is looked at from the beginning, or believed.
             Input::Command(Command::Add(add)) => {
                 self.held = Bitfield::new(self.held.len());
-                self.wants_all = add.mode == Mode::Download && add.wanted.is_none();
+                self.wants_all =
+                    add.mode == Mode::Download && add.wanted.is_none() && add.files.is_none();
+                self.may_believe = add.check == Check::Existing;
                 if add.check == Check::Trust {
                     (0..self.held.len() as u32).for_each(|piece| self.gained(now, piece));
                 }
@@ -151,8 +166,42 @@ impl Holdings {
                     self.under_way.push((*op, Work::Write(piece, right)));
                 }
             }
+            Output::Disk(Disk::Save { state, .. }) => {
+                let state = state.as_deref().and_then(|state| self.read_state(state));
+                self.saved = state.map(|state| state.have).or(self.saved.take());
+            }
             _ => {}
         }
+    }
+
+    /// The pieces that the last state names that our client saved, once.
+    pub(super) fn take_saved(&mut self) -> Option<Bitfield> {
+        self.saved.take()
+    }
+
+    /// What a state names is held if its files are as they were when that was saved.
+    fn found(&mut self, now: Instant, found: &Found) {
+        let state = found.state.as_deref().filter(|_| self.may_believe);
+        let Some(state) = state.and_then(|state| self.read_state(state)) else {
+            return;
+        };
+        let layout = Arc::clone(self.rules.torrent().layout());
+        for piece in state.have.iter().map(|piece| PieceIndex(piece as u32)) {
+            let spans = layout.spans(layout.whole(piece));
+            let mut files = spans.iter().filter_map(|span| span.file);
+            let is_as_it_was = files.all(|file| {
+                let there = found.files[file.at()].map(|file| file.stamp);
+                there == state.stamps[file.at()] && (there.is_some() || found.aside)
+            });
+            if is_as_it_was {
+                self.gained(now, piece.0);
+            }
+        }
+    }
+
+    fn read_state(&self, state: &[u8]) -> Option<Resume> {
+        let torrent = self.rules.torrent();
+        Resume::decode(state, torrent.layout(), torrent.hashes().v1?)
     }
 
     fn hashed(&mut self, now: Instant, digest: &[u8; 20]) {

@@ -8,6 +8,7 @@ use std::cell::RefMut;
 use std::net::IpAddr;
 
 use ripcurrent_proto::api::Phase;
+use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::meta::layout::PieceIndex;
 
@@ -60,10 +61,24 @@ impl Checks {
         }
     }
 
+    /// A client saves a state that names pieces, of which these are durable.
+    pub(super) fn saved(
+        &mut self,
+        now: Instant,
+        peer: &Peer,
+        named: &Bitfield,
+        durable: &Bitfield,
+    ) {
+        if !peer.lies {
+            let survives = |piece| durable.contains(piece as usize);
+            self.watch.saved(now, &peer.member.name, named, survives);
+        }
+    }
+
     /// A client tells that it is complete.
     pub(super) fn completed(&mut self, now: Instant, peer: &Peer, content: &Content) {
         if !peer.lies {
-            let survives = content.is_durable(&peer.files, ROOT);
+            let survives = content.is_finished(&peer.files, ROOT);
             self.watch.completed(now, &peer.member.name, survives);
         }
     }

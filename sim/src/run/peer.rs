@@ -17,13 +17,14 @@ use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{Machine, Tap};
 use ripcurrent_proto::engine::Engine;
+use ripcurrent_proto::meta::layout::PieceIndex;
 
-use super::process::{Client, Process, engine};
+use super::process::{Client, Process, engine, referee};
 use super::{PEER_PORT, ROOT, TORRENT};
 use crate::adversary::{Adversary, Kind};
 use crate::cast::Member;
 use crate::content::Content;
-use crate::disk::Files;
+use crate::disk::{Files, Layer};
 use crate::meter::Metered;
 use crate::network::{Host, Network, Stop};
 use crate::referee::{Refereed, Rules, Violation};
@@ -34,12 +35,23 @@ use crate::trace::{Listener, Trace, Traced};
 /// What clients have told and the world has not yet heard.
 pub(super) type Inbox = Rc<RefCell<VecDeque<News>>>;
 
-/// Something that a client told.
+/// Something that a client told or did.
 pub(super) struct News {
     /// The number of its host.
     pub(super) peer: usize,
     pub(super) at: Instant,
-    pub(super) event: Event,
+    pub(super) what: What,
+}
+
+/// What a client told or did.
+pub(super) enum What {
+    Told(Event),
+    /// It saves a state that names pieces.
+    Saved {
+        named: Bitfield,
+        /// Those of them that a loss of power would have left.
+        durable: Bitfield,
+    },
 }
 
 /// A host of the scenario.
@@ -184,10 +196,18 @@ impl Peer {
         let client = Rc::new(RefCell::new(client));
         self.process = Some(Process::Client(Rc::clone(&client)));
         let inbox = Rc::clone(inbox);
+        let (content, files) = (Arc::clone(content), self.files.clone());
         self.enter(network, client, move |client, at| {
-            while let Some(event) = engine(client).poll_event() {
+            let tell = |what| {
                 let peer = number;
-                inbox.borrow_mut().push_back(News { peer, at, event });
+                inbox.borrow_mut().push_back(News { peer, at, what });
+            };
+            if let Some(named) = referee(client).take_saved() {
+                let durable = durable(&content, &files, &named);
+                tell(What::Saved { named, durable });
+            }
+            while let Some(event) = engine(client).poll_event() {
+                tell(What::Told(event));
             }
         });
         Ok(())
@@ -421,6 +441,18 @@ impl Peer {
             received: counters.received,
         }
     }
+}
+
+/// Those of the pieces that a disk would have after a loss of power.
+fn durable(content: &Content, files: &Files, pieces: &Bitfield) -> Bitfield {
+    let mut durable = Bitfield::new(pieces.len());
+    for piece in pieces.iter() {
+        let index = PieceIndex(piece as u32);
+        if content.has_piece(files, ROOT, index, Layer::Durable) {
+            durable.insert(piece);
+        }
+    }
+    durable
 }
 
 /// The shipped settings but for what the scenario says. Who rides free grants no slots.

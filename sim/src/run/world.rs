@@ -11,7 +11,7 @@ use ripcurrent_proto::meta::layout::PieceIndex;
 use super::agenda::{Act, Agenda};
 use super::checks::Checks;
 use super::faults::Faults;
-use super::peer::{Inbox, News, Peer, State};
+use super::peer::{Inbox, News, Peer, State, What};
 use super::recorder::Recorder;
 use super::trackers::{self, Trackers};
 use super::{ROOT, RunError};
@@ -250,7 +250,15 @@ impl<'a> World<'a> {
 
     fn hear(&mut self, news: News) -> Result<(), RunError> {
         let number = news.peer;
-        match news.event {
+        let event = match news.what {
+            What::Told(event) => event,
+            What::Saved { named, durable } => {
+                let peer = &self.peers[number];
+                self.checks.saved(news.at, peer, &named, &durable);
+                return Ok(());
+            }
+        };
+        match event {
             Event::Refused { reason, .. } => {
                 let host = self.peers[number].member.name.clone();
                 return Err(RunError::Refused { host, reason });

@@ -115,7 +115,7 @@ pub enum DiskOperation {
     Open,
     /// Of blocks or pieces.
     Read,
-    /// Of pieces.
+    /// Of pieces, of states, and of the names of finished files.
     Write,
     /// Of what was written.
     Sync,

@@ -32,7 +32,7 @@ fn failures(swarm: &Swarm, host: usize, what: &str, why: IoErrorKind) -> usize {
 /// A download whose disk refuses once stands still, and ends whole after it was told to check again.
 #[test]
 fn a_download_stands_still_and_is_taken_up() {
-    let failing: [(&str, Faults); 5] = [
+    let failing: [(&str, Faults); 6] = [
         (
             "write",
             Faults {
@@ -62,6 +62,13 @@ fn a_download_stands_still_and_is_taken_up() {
             },
         ),
         (
+            "finish",
+            Faults {
+                finish: Odds::Nth(2),
+                ..Faults::default()
+            },
+        ),
+        (
             "write",
             Faults {
                 write: Odds::PerThousand(100),
@@ -79,12 +86,12 @@ fn a_download_stands_still_and_is_taken_up() {
             assert!(swarm.run_until(|swarm| failed(swarm) > 0), "{faults:?}");
             assert!(!swarm.has_completed(), "{faults:?}");
             assert!(swarm.completes(), "{faults:?} {:?}", swarm.events(LEECHER));
-            assert!(swarm.is_durable(), "{faults:?}");
+            assert!(swarm.is_finished(), "{faults:?}");
         }
     });
 }
 
-/// On a full disk a download fails, over and over, until there is room.
+/// On a full disk a download waits until there is room, told once, and goes on by itself.
 #[test]
 fn a_full_disk_is_waited_for() {
     everywhere(|form, backend| {
@@ -96,12 +103,38 @@ fn a_full_disk_is_waited_for() {
         swarm.set_faults(LEECHER, full);
         swarm.start();
         swarm.run_for(Duration::from_secs(100));
-        let failed = failures(&swarm, LEECHER, "write", IoErrorKind::NoSpace);
-        assert!(failed >= 2, "{failed}");
+        let told = |swarm: &Swarm| {
+            let is_full = |event: &Event| matches!(event, Event::DiskFull { .. });
+            let has_room = |event: &Event| matches!(event, Event::DiskRoom { .. });
+            [
+                swarm.count(LEECHER, is_full),
+                swarm.count(LEECHER, has_room),
+            ]
+        };
+        assert_eq!(told(&swarm), [1, 0]);
         assert!(swarm.disks[LEECHER].taken() <= 300_000 && !swarm.has_completed());
         swarm.set_faults(LEECHER, Faults::default());
         assert!(swarm.completes(), "{:?}", swarm.events(LEECHER));
-        assert!(swarm.is_durable());
+        assert_eq!(told(&swarm), [1, 1]);
+        assert!(swarm.is_finished());
+    });
+}
+
+/// Whoever cannot save its state says so once, and gets everything all the same.
+#[test]
+fn a_state_that_is_not_saved_ends_nothing() {
+    everywhere(|form, backend| {
+        let mut swarm = Swarm::new(form, backend, 1, 2);
+        let forgetful = Faults {
+            save: Odds::PerThousand(1000),
+            ..Faults::default()
+        };
+        swarm.set_faults(LEECHER, forgetful);
+        swarm.start();
+        assert!(swarm.completes() && swarm.is_finished());
+        let is_told = |event: &Event| matches!(event, Event::StateNotSaved { .. });
+        assert_eq!(swarm.count(LEECHER, is_told), 1);
+        assert_eq!(failures(&swarm, LEECHER, "save", IoErrorKind::Other), 0);
     });
 }
 
@@ -120,7 +153,7 @@ fn a_seed_that_cannot_read_goes_on() {
         };
         swarm.set_faults(SEED, bad);
         assert!(swarm.completes(), "{:?}", swarm.events(SEED));
-        assert!(swarm.is_durable());
+        assert!(swarm.is_finished());
         assert!(failures(&swarm, SEED, "read", IoErrorKind::Other) > 0);
     });
 }
@@ -148,7 +181,7 @@ fn a_seed_with_wrong_data_is_left() {
                 swarm.set_faults(SEED, astray);
             }
             assert!(swarm.completes(), "{:?}", swarm.events(LEECHER));
-            assert!(swarm.is_durable());
+            assert!(swarm.is_finished());
             let is_corrupt = |event: &Event| matches!(event, Event::Corrupt { .. });
             assert!(swarm.count(LEECHER, is_corrupt) > 0, "nothing was wrong");
             let banned = |event: &Event| match event {
@@ -173,7 +206,7 @@ fn slow_disks_are_waited_for() {
             };
             swarm.set_faults(LEECHER, slow);
             swarm.start();
-            assert!(swarm.completes() && swarm.is_durable());
+            assert!(swarm.completes() && swarm.is_finished());
             swarm.now().since(Instant::ZERO).as_millis()
         };
         let usual = time(Pace::default());

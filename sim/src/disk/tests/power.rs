@@ -63,7 +63,7 @@ fn sweep(form: Form, backend: Backend) {
 fn go_on(swarm: &mut Swarm) {
     let is_over = |swarm: &Swarm| swarm.has_completed() || !swarm.disks[LEECHER].has_power();
     assert!(swarm.run_until(is_over), "{:?}", swarm.events(LEECHER));
-    assert!(swarm.is_durable() || !swarm.has_completed());
+    assert!(swarm.is_finished() || !swarm.has_completed());
 }
 
 /// How many pieces the leecher has found to be right.

@@ -221,8 +221,9 @@ impl Swarm {
         self.network.start(addr(LEECHER), client, |_, _| ());
     }
 
-    pub(super) fn is_durable(&self) -> bool {
-        self.content.is_durable(&self.disks[LEECHER], ROOT)
+    /// Everything is durable on the leecher's disk, and has its name.
+    pub(super) fn is_finished(&self) -> bool {
+        self.content.is_finished(&self.disks[LEECHER], ROOT)
     }
 
     pub(super) fn is_whole(&self) -> bool {

@@ -27,12 +27,16 @@ impl World<'_> {
                 FaultKind::DiskErrors(errors) => {
                     for operation in &errors.on {
                         let odds = match operation {
-                            DiskOperation::Open => &mut faults.open,
-                            DiskOperation::Read => &mut faults.read,
-                            DiskOperation::Write => &mut faults.write,
-                            DiskOperation::Sync => &mut faults.sync,
+                            DiskOperation::Open => vec![&mut faults.open],
+                            DiskOperation::Read => vec![&mut faults.read],
+                            DiskOperation::Write => {
+                                vec![&mut faults.write, &mut faults.finish, &mut faults.save]
+                            }
+                            DiskOperation::Sync => vec![&mut faults.sync],
                         };
-                        *odds = odds_of(errors.share);
+                        for odds in odds {
+                            *odds = odds_of(errors.share);
+                        }
                     }
                 }
                 FaultKind::DiskCapacity(bytes) => faults.capacity = Some(bytes.0),
