@@ -42,7 +42,8 @@
 //! use std::sync::Arc;
 //!
 //! use ripcurrent_proto::api::{
-//!     Add, Command, Config, Disk, DiskDone, Event, Input, Output,
+//!     Add, Command, Config, Disk, DiskDone, Event, Found, FoundFile, FoundName, Input, Mode, Output,
+//!     Stamp,
 //! };
 //! use ripcurrent_proto::base::id::TorrentId;
 //! use ripcurrent_proto::base::time::Instant;
@@ -58,15 +59,19 @@
 //! // Time and chance are the host's: a real one takes them from the system.
 //! let (now, seed) = (Instant::ZERO, [7; 32]);
 //! let mut engine = Engine::new(Config::default(), seed, now)?;
-//! let add = Add::new(TorrentId(0), torrent, "/downloads");
+//! let mut add = Add::new(TorrentId(0), torrent, "/downloads");
+//! add.mode = Mode::Seed;
 //! engine.handle(now, Input::Command(Command::Add(add)));
 //!
 //! while let Some(output) = engine.poll_output(now) {
 //!     // Each output takes its buffer along, and the answer brings it back.
 //!     let answer = match output {
 //!         Output::Disk(Disk::Open { op, .. }) => {
-//!             let lengths = vec![Some(5)]; // The file is there and has five bytes.
-//!             Input::Disk(DiskDone::Opened { op, result: Ok(lengths) })
+//!             // The file is there and has five bytes.
+//!             let stamp = Stamp { len: 5, modified: 0 };
+//!             let file = FoundFile { stamp, name: FoundName::Own };
+//!             let found = Found { files: vec![Some(file)], ..Found::default() };
+//!             Input::Disk(DiskDone::Opened { op, result: Ok(found) })
 //!         }
 //!         Output::Disk(Disk::Read { op, mut slab, .. }) => {
 //!             slab.as_mut_slice().copy_from_slice(b"hello");
@@ -134,9 +139,20 @@
 //!    id's slot used again, in a new generation, so no late word is taken for a newcomer's.
 //!
 //! A torrent ends in good order too, after [`Command::Remove`] or [`Command::ShutDown`]: peers are
-//! left; trackers are told, for five seconds at most; what was written is synced; the storage is
-//! closed; and when all its operations and connections are over, [`Event::Removed`] says so.
-//! [`Event::ShutDown`] follows the last. A host that stops turning before loses no more than that.
+//! left; what came of incomplete pieces is written, everything is synced, the state is saved and the
+//! storage closed; meanwhile trackers are told, for five seconds at most; and when all operations
+//! and connections are over, [`Event::Removed`] says so. [`Event::ShutDown`] follows the last. A
+//! host that stops turning before loses what was in memory, and has what was written since the last
+//! state hashed at the next start.
+//!
+//! # What outlives the process
+//!
+//! A verified piece is written, and counts as had. Every 5 s or 256 MiB, when all is written, and
+//! before leaving, a download makes durable what was written ([`Sync`](api::Disk::Sync)), gives files
+//! of which every piece is durable their own names ([`Finish`](api::Disk::Finish)), and saves which
+//! pieces are durable and what the files looked like then ([`Save`](api::Disk::Save)). A start
+//! believes that of files that look the same, and hashes every other piece that is there, unless
+//! [`Check::Full`](api::Check::Full) asks for all. When the torrent is whole, there is no state.
 //!
 //! # What may fail
 //!
@@ -146,10 +162,12 @@
 //! | `Recv` | `Ended` | leaves the peer; dials it again after 10 s if we had dialled it |
 //! | `Transmit` | not by itself: `Returned` comes always, and the failure as `Ended` | |
 //! | `Close` | cannot | |
-//! | `Open` | [`DiskError`] | [`Event::DiskFailed`]; the torrent stands still until it is removed |
+//! | `Open` | [`DiskError`] | [`Event::DiskFailed`]; the torrent stands still until [`Command::Recheck`] |
 //! | `Read`, at the start | [`DiskError`] | the piece counts as missing |
 //! | `Read`, for a peer | [`DiskError`] | [`Event::DiskFailed`]; the request is rejected (BEP 6), or the peer left; the torrent goes on |
-//! | `Write`, `Sync` | [`DiskError`] | [`Event::DiskFailed`]; all peers are left and the torrent stands still |
+//! | `Write` | no space | [`Event::DiskFull`]; nothing more is asked for, and the write is tried again each second until [`Event::DiskRoom`] |
+//! | `Write`, `Sync`, `Finish` | [`DiskError`] | [`Event::DiskFailed`]; all peers are left and the torrent stands still until [`Command::Recheck`] |
+//! | `Save` | [`DiskError`] | [`Event::StateNotSaved`], once; tried again in the next pass |
 //! | `Disk::Close` | cannot | |
 //! | `Hash` | cannot; a wrong digest is a peer's fault: who gave which block is looked into, and the liar banned | |
 //! | `Resolve` | [`IoError`] | the next tracker; [`Event::Announced`] says so |
@@ -192,6 +210,7 @@
 //! [`Input`]: api::Input
 //! [`Output`]: api::Output
 //! [`Command`]: api::Command
+//! [`Command::Recheck`]: api::Command::Recheck
 //! [`Command::Remove`]: api::Command::Remove
 //! [`Command::ShutDown`]: api::Command::ShutDown
 //! [`Config::memory_budget`]: api::Config::memory_budget
@@ -202,6 +221,9 @@
 //! [`Engine::slab_bytes`]: engine::Engine::slab_bytes
 //! [`Event::Announced`]: api::Event::Announced
 //! [`Event::DiskFailed`]: api::Event::DiskFailed
+//! [`Event::DiskFull`]: api::Event::DiskFull
+//! [`Event::DiskRoom`]: api::Event::DiskRoom
+//! [`Event::StateNotSaved`]: api::Event::StateNotSaved
 //! [`Event::Removed`]: api::Event::Removed
 //! [`Event::ShutDown`]: api::Event::ShutDown
 //! [`IoError`]: api::IoError

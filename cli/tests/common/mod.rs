@@ -209,6 +209,14 @@ impl Running {
         }
     }
 
+    /// Kills it as nothing else can (SIGKILL); whether it was still there.
+    pub(crate) fn kill(mut self) -> bool {
+        let there = self.child.try_wait().unwrap().is_none();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        there
+    }
+
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Output {
         loop {
