@@ -26,6 +26,7 @@ mod net;
 mod protected;
 mod script;
 mod stage;
+mod unfinished;
 mod work;
 
 use alloc::boxed::Box;
@@ -158,6 +159,7 @@ pub fn cases() -> Vec<Case> {
         protected::CASES,
         closing::CASES,
         disk::CASES,
+        unfinished::CASES,
         work::CASES,
     ];
     rooms.concat()

@@ -136,6 +136,7 @@ fn drive(
     listen: Listen,
     extra_roots: Roots,
 ) -> Result<(), Failure> {
+    let states = tempfile::tempdir().unwrap();
     let host = Host::new(Options {
         backend,
         bind,
@@ -143,6 +144,7 @@ fn drive(
         loopback_only: true,
         extra_roots,
         max_open_files: 16,
+        state_home: Some(states.path().join("states")),
         ..Options::default()
     });
     let over = |script: &mut Script, _| match script.outcome() {

@@ -16,9 +16,9 @@ use crate::base::id::TorrentId;
 use crate::meta::layout::{FileEntry, FileIndex, FileKind, FileSpan, Layout, PieceIndex};
 
 /// The name all scenes use.
-const STORAGE: StorageId = TorrentId(7);
+pub(super) const STORAGE: StorageId = TorrentId(7);
 
-const SPARSE: Access = Access::Write {
+pub(super) const SPARSE: Access = Access::Write {
     preallocate: false,
     overwrite: false,
 };
@@ -57,11 +57,11 @@ pub(super) const CASES: &[Case] = &[
         dialler: |env, stage| Box::pin(full_length_at_once(env, stage)),
     },
     Case {
-        name: "empty_files_are_made",
-        proves: "Open to write makes empty files and their folders, and no others.",
+        name: "opening_makes_no_files",
+        proves: "Open to write makes no file of the torrent, not even an empty one; Finish does.",
         needs: &[Need::Files],
         listener: None,
-        dialler: |env, stage| Box::pin(empty_files_are_made(env, stage)),
+        dialler: |env, stage| Box::pin(opening_makes_no_files(env, stage)),
     },
     Case {
         name: "reading_creates_nothing",
@@ -121,9 +121,9 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-const PIECE: u32 = 65_536;
+pub(super) const PIECE: u32 = 65_536;
 
-fn layout(files: &[(&str, u64)]) -> Result<Arc<Layout>, Failure> {
+pub(super) fn layout(files: &[(&str, u64)]) -> Result<Arc<Layout>, Failure> {
     let entry = |(path, len): &(&str, u64)| FileEntry {
         path: path.split('/').map(String::from).collect(),
         len: *len,
@@ -137,7 +137,7 @@ fn layout(files: &[(&str, u64)]) -> Result<Arc<Layout>, Failure> {
     layout.map(Arc::new).map_err(|bad| Failure(bad.to_string()))
 }
 
-fn span(file: u32, offset: u64, len: u32) -> Spans {
+pub(super) fn span(file: u32, offset: u64, len: u32) -> Spans {
     let file = Some(FileIndex(file));
     Spans::from_iter([FileSpan {
         file,
@@ -147,17 +147,17 @@ fn span(file: u32, offset: u64, len: u32) -> Spans {
     }])
 }
 
-fn files(env: &Env) -> Result<Arc<dyn Files + Send + Sync>, Failure> {
+pub(super) fn files(env: &Env) -> Result<Arc<dyn Files + Send + Sync>, Failure> {
     let missing = || Failure("this host shows no files".into());
     env.files.clone().ok_or_else(missing)
 }
 
-fn under(env: &Env, path: &str) -> String {
+pub(super) fn under(env: &Env, path: &str) -> String {
     format!("{}/{path}", env.root)
 }
 
 /// Fails unless the disk refused in one of these ways, naming `file`.
-fn refused<T: core::fmt::Debug>(
+pub(super) fn refused<T: core::fmt::Debug>(
     result: Result<T, DiskError>,
     file: u32,
     kinds: &[IoErrorKind],
@@ -171,12 +171,12 @@ fn refused<T: core::fmt::Debug>(
 }
 
 /// The length of each file that is there.
-fn lengths(found: &Found) -> Vec<Option<u64>> {
+pub(super) fn lengths(found: &Found) -> Vec<Option<u64>> {
     let len = |file: &Option<FoundFile>| file.map(|file| file.stamp.len);
     found.files.iter().map(len).collect()
 }
 
-fn granted<T>(result: Result<T, DiskError>) -> Result<T, Failure> {
+pub(super) fn granted<T>(result: Result<T, DiskError>) -> Result<T, Failure> {
     result.map_err(|error| Failure(format!("the disk refused: {error:?}")))
 }
 
@@ -236,14 +236,7 @@ async fn write_and_read_back(env: Env, stage: Stage, access: Access) -> Verdict 
             .open(STORAGE, &env.root, &layout, Access::Read)
             .await?,
     )?);
-    let due = [
-        Some(1000),
-        Some(0),
-        Some(300_000),
-        None,
-        Some(70_000),
-        Some(1),
-    ];
+    let due = [Some(1000), None, Some(300_000), None, Some(70_000), Some(1)];
     ensure(lengths == due, || format!("{lengths:?} is not {due:?}"))?;
     stage.close_storage(STORAGE).await
 }
@@ -267,26 +260,33 @@ async fn full_length_at_once(env: Env, stage: Stage) -> Verdict {
     let mut due = vec![0; 100_000];
     due[50_000..50_006].copy_from_slice(b"middle");
     let outside = files(&env)?;
-    ensure(outside.read(&under(&env, "t/a")) == Some(due), || {
-        "t/a is not 100,000 bytes with six in the middle".into()
+    ensure(outside.read(&under(&env, "t/a.part")) == Some(due), || {
+        "t/a.part is not 100,000 bytes with six in the middle".into()
     })?;
-    let other = outside.read(&under(&env, "t/b"));
+    let other = outside.read(&under(&env, "t/b.part"));
     ensure(other.is_none(), || {
-        "t/b was made before its first write".into()
+        "t/b.part was made before its first write".into()
     })
 }
 
-async fn empty_files_are_made(env: Env, stage: Stage) -> Verdict {
+async fn opening_makes_no_files(env: Env, stage: Stage) -> Verdict {
     let layout = layout(&[("t/x/y/empty", 0), ("t/full", 10), ("t/void", 0)])?;
     granted(stage.open(STORAGE, &env.root, &layout, SPARSE).await?)?;
     let outside = files(&env)?;
-    for (path, there) in [("t/x/y/empty", true), ("t/void", true), ("t/full", false)] {
-        let found = outside.read(&under(&env, path));
-        ensure(found == there.then(Vec::new), || {
-            format!("{path} should be there and empty: {there}; it is {found:?}")
-        })?;
+    for made in [0, 1] {
+        for (file, path) in [(0, "t/x/y/empty"), (1, "t/full"), (2, "t/void")] {
+            let found = outside.read(&under(&env, path));
+            let due = (made == 1 && file != 1).then(Vec::new);
+            ensure(found == due, || format!("{path} is {found:?}, not {due:?}"))?;
+            if file != 1 {
+                granted(stage.finish(STORAGE, file).await?)?;
+            }
+        }
     }
-    Ok(())
+    let found = lengths(&granted(
+        stage.reopen(STORAGE, &env, &layout, SPARSE).await?,
+    )?);
+    ensure(found == [Some(0), None, Some(0)], || format!("{found:?}"))
 }
 
 async fn deleting_spares_what_is_others(env: Env, stage: Stage) -> Verdict {
@@ -295,29 +295,43 @@ async fn deleting_spares_what_is_others(env: Env, stage: Stage) -> Verdict {
         ("t/sub/b", 4),
         ("t/shared/c", 4),
         ("t/never/d", 4),
+        ("t/unwanted/e", 4),
     ])?;
     granted(stage.open(STORAGE, &env.root, &layout, SPARSE).await?)?;
     for file in 0..3 {
         granted(stage.write(STORAGE, b"ours", span(file, 0, 4)).await?)?;
     }
+    let mut unwanted = span(4, 0, 4);
+    unwanted[0].aside = true;
+    granted(stage.write(STORAGE, b"ours", unwanted).await?)?;
+    granted(stage.save(STORAGE, Some(b"ours")).await?)?;
+    granted(stage.finish(STORAGE, 0).await?)?;
     let outside = files(&env)?;
-    outside.put(&under(&env, "t/shared/theirs"), b"theirs");
-    for _ in 0..2 {
-        granted(stage.delete(STORAGE).await?)?;
+    let theirs = ["t/shared/theirs", "t/shared/c"];
+    for path in theirs {
+        outside.put(&under(&env, path), b"theirs");
     }
-    for path in ["t/a", "t/sub/b", "t/shared/c"] {
+    granted(stage.delete(STORAGE).await?)?;
+    for path in ["t/a", "t/a.part", "t/sub/b.part", "t/shared/c.part"] {
         let found = outside.read(&under(&env, path));
         ensure(found.is_none(), || format!("{path} is still there"))?;
     }
-    let theirs = outside.read(&under(&env, "t/shared/theirs"));
-    ensure(theirs.as_deref() == Some(b"theirs"), || {
-        format!("{theirs:?}")
-    })?;
+    for path in theirs {
+        let found = outside.read(&under(&env, path));
+        ensure(found.as_deref() == Some(b"theirs"), || {
+            format!("{path} is {found:?}")
+        })?;
+    }
     // A file may be where an empty folder was only if the folder is gone.
     outside.put(&under(&env, "t/sub"), b"free");
     let free = outside.read(&under(&env, "t/sub"));
     ensure(free.as_deref() == Some(b"free"), || {
         "an empty folder is left".into()
+    })?;
+    granted(stage.delete(STORAGE).await?)?;
+    let found = granted(stage.reopen(STORAGE, &env, &layout, SPARSE).await?)?;
+    ensure(found.state.is_none() && !found.aside, || {
+        format!("{found:?} is left")
     })
 }
 
@@ -374,17 +388,21 @@ async fn what_is_missing_is_named(env: Env, stage: Stage) -> Verdict {
 }
 
 async fn something_in_the_way(env: Env, stage: Stage) -> Verdict {
-    let layout = layout(&[("t/folder", 50), ("t/file/inside", 50), ("t/fine", 3)])?;
+    let layout = layout(&[("t/folder", 3), ("t/file/inside", 50), ("t/fine", 3)])?;
     let outside = files(&env)?;
     outside.make_folder(&under(&env, "t/folder"));
     outside.put(&under(&env, "t/file"), b"a file");
     granted(stage.open(STORAGE, &env.root, &layout, SPARSE).await?)?;
     let in_the_way = &[IoErrorKind::InTheWay];
-    for file in [0, 1] {
-        let result = stage.write(STORAGE, b"new", span(file, 0, 3)).await?;
-        refused(result, file, in_the_way)?;
+    let inside = stage.write(STORAGE, b"new", span(1, 0, 3)).await?;
+    refused(inside, 1, in_the_way)?;
+    for file in [0, 2] {
+        granted(stage.write(STORAGE, b"new", span(file, 0, 3)).await?)?;
     }
-    granted(stage.write(STORAGE, b"new", span(2, 0, 3)).await?)?;
+    for file in [0, 1] {
+        refused(stage.finish(STORAGE, file).await?, file, in_the_way)?;
+    }
+    granted(stage.finish(STORAGE, 2).await?)?;
     let kept = outside.read(&under(&env, "t/file"));
     ensure(kept.as_deref() == Some(b"a file"), || format!("{kept:?}"))
 }
@@ -397,21 +415,34 @@ async fn links_do_not_lead_out(env: Env, stage: Stage) -> Verdict {
     outside.put(&under(&env, "elsewhere/secret"), b"secret");
     outside.make_folder(&inside("t"));
     outside.link(&inside("t/folder"), &under(&env, "elsewhere"));
-    outside.link(&inside("t/file"), &under(&env, "elsewhere/secret"));
-    let layout = layout(&[("t/folder/new", 3), ("t/file", 6), ("t/folder/secret", 6)])?;
+    for link in ["t/file", "t/part.part"] {
+        outside.link(&inside(link), &under(&env, "elsewhere/secret"));
+    }
+    let layout = layout(&[
+        ("t/folder/new", 3),
+        ("t/folder/secret", 6),
+        ("t/part", 6),
+        ("t/file", 6),
+    ])?;
     let lengths = lengths(&granted(
         stage.open(STORAGE, &root, &layout, SPARSE).await?,
     )?);
-    ensure(lengths == [None; 3], || {
+    ensure(lengths == [None; 4], || {
         format!("saw {lengths:?} elsewhere")
     })?;
     let kinds = &[IoErrorKind::InTheWay, IoErrorKind::Forbidden];
-    for file in [0, 1, 2] {
+    for file in 0..3 {
         let written = stage.write(STORAGE, b"new", span(file, 0, 3)).await?;
         refused(written, file, kinds)?;
+        refused(stage.finish(STORAGE, file).await?, file, kinds)?;
+    }
+    for file in [0, 1, 3] {
         let read = stage.read(STORAGE, span(file, 0, 3)).await?;
         refused(read, file, kinds)?;
     }
+    // A link that has the name of a finished file is beside the unfinished one.
+    granted(stage.write(STORAGE, b"new", span(3, 0, 3)).await?)?;
+    refused(stage.finish(STORAGE, 3).await?, 3, kinds)?;
     let secret = outside.read(&under(&env, "elsewhere/secret"));
     ensure(secret.as_deref() == Some(b"secret"), || {
         format!("{secret:?}")
@@ -425,9 +456,14 @@ async fn a_protected_folder(env: Env, stage: Stage) -> Verdict {
         return Ok(());
     };
     let layout = layout(&[("t/a", 10)])?;
-    granted(stage.open(STORAGE, root, &layout, SPARSE).await?)?;
-    let kinds = &[IoErrorKind::Forbidden, IoErrorKind::ReadOnly];
-    refused(stage.write(STORAGE, b"new", span(0, 0, 3)).await?, 0, kinds)
+    let kinds = [IoErrorKind::Forbidden, IoErrorKind::ReadOnly];
+    if let Err(error) = stage.open(STORAGE, root, &layout, SPARSE).await? {
+        // The state could not be kept elsewhere either.
+        let fits = error.file.is_none() && kinds.contains(&error.error.kind);
+        return ensure(fits, || format!("{error:?} is not one of {kinds:?}"));
+    }
+    let written = stage.write(STORAGE, b"new", span(0, 0, 3)).await?;
+    refused(written, 0, &kinds)
 }
 
 async fn close_with_operations_in_flight(env: Env, stage: Stage) -> Verdict {

@@ -511,6 +511,18 @@ impl Stage {
         }
     }
 
+    /// Closes the storage and opens it anew.
+    pub(super) async fn reopen(
+        &self,
+        storage: StorageId,
+        env: &Env,
+        layout: &Arc<Layout>,
+        access: Access,
+    ) -> Result<Result<Found, DiskError>, Failure> {
+        self.close_storage(storage).await?;
+        self.open(storage, &env.root, layout, access).await
+    }
+
     /// Resolves a name.
     pub(super) async fn resolve(
         &self,
