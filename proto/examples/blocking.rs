@@ -20,7 +20,8 @@ use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_proto::meta::layout::{FileKind, Layout};
+use ripcurrent_proto::meta::layout::Layout;
+use ripcurrent_proto::meta::parts::part_names;
 use sha1::{Digest, Sha1};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -78,7 +79,7 @@ pub(crate) fn download(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 struct Host {
     /// From `Connected` to `Close`; of no others is anything to be received or sent.
     links: BTreeMap<ConnId, Link>,
-    files: Vec<PathBuf>,
+    files: Vec<Place>,
 }
 
 impl Host {
@@ -135,8 +136,9 @@ impl Host {
                 let mut slab = slab;
                 // Padding is in no file, and reads as zeros.
                 slab.as_mut_slice().fill(0);
-                let result = self.parts(&spans).try_for_each(|(path, at, range)| {
-                    File::open(path)?.read_exact_at(&mut slab.as_mut_slice()[range], at)
+                let result = self.parts(&spans).try_for_each(|(place, at, range)| {
+                    let file = File::open(place.path())?;
+                    file.read_exact_at(&mut slab.as_mut_slice()[range], at)
                 });
                 let result = result.map_err(refusal);
                 DiskDone::Read { op, slab, result }
@@ -146,62 +148,102 @@ impl Host {
             } => {
                 let result = self
                     .parts(&spans)
-                    .try_for_each(|(path, at, range)| write(path, &slab.as_slice()[range], at))
+                    .try_for_each(|(place, at, range)| place.write(&slab.as_slice()[range], at))
                     .map_err(refusal);
                 DiskDone::Written { op, slab, result }
             }
             Disk::Sync { op, .. } => {
-                let mut there = self.files.iter().flat_map(File::open);
+                let paths = self.files.iter().map(Place::path);
+                let mut there = paths.flat_map(File::open);
                 let result = there.try_for_each(|file| file.sync_all()).map_err(refusal);
                 let result = result.map(|()| Vec::new());
                 DiskDone::Synced { op, result }
             }
-            Disk::Finish { op, .. } => DiskDone::Finished { op, result: Ok(()) },
+            Disk::Finish { op, file, .. } => {
+                let result = self.files[file.at()].finish().map_err(refusal);
+                DiskDone::Finished { op, result }
+            }
             Disk::Save { op, .. } => DiskDone::Saved { op, result: Ok(()) },
             Disk::Delete { .. } => unreachable!("no torrent is removed with its data"),
             Disk::Close { op, .. } => DiskDone::Closed { op },
         }
     }
 
-    /// Makes empty files; all others are made when they are first written.
+    /// Remembers where files go, and tells which are there: of no earlier state anything is known.
     fn open(&mut self, root: &Path, layout: &Layout) -> io::Result<Found> {
         let mut found = Found::default();
-        for file in layout.files() {
-            let path = root.join(file.path_string());
-            found
-                .files
-                .push(path.metadata().ok().map(|metadata| FoundFile {
-                    stamp: Stamp {
-                        len: metadata.len(),
-                        modified: 0,
-                    },
-                    name: FoundName::Own,
-                }));
-            if file.len == 0 && matches!(file.kind, FileKind::Regular { .. }) {
-                write(&path, &[], 0)?;
-            }
-            self.files.push(path);
+        for (file, part) in layout.files().iter().zip(part_names(layout)) {
+            let own = root.join(file.path_string());
+            let part = own.with_file_name(part);
+            let len = file.len;
+            let place = Place { own, part, len };
+            found.files.push(place.found());
+            self.files.push(place);
         }
         Ok(found)
     }
 
-    /// The path and the offset of each span but padding, and its range of the slab.
-    fn parts(&self, spans: &Spans) -> impl Iterator<Item = (&Path, u64, Range<usize>)> {
+    /// The place and the offset of each span but padding, and its range of the slab.
+    fn parts(&self, spans: &Spans) -> impl Iterator<Item = (&Place, u64, Range<usize>)> {
         let mut start = 0;
         spans.iter().filter_map(move |span| {
             let range = start..start + span.len as usize;
             start = range.end;
-            Some((self.files[span.file?.at()].as_path(), span.offset, range))
+            Some((&self.files[span.file?.at()], span.offset, range))
         })
     }
 }
 
-/// Writes, and makes the file and the folders above it if need be.
-fn write(path: &Path, bytes: &[u8], offset: u64) -> io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let mut options = File::options();
-    options.write(true).create(true).truncate(false);
-    options.open(path)?.write_all_at(bytes, offset)
+/// Where a file is when it is finished, and until then.
+struct Place {
+    own: PathBuf,
+    part: PathBuf,
+    len: u64,
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self.part.exists() {
+            true => &self.part,
+            false => &self.own,
+        }
+    }
+
+    fn found(&self) -> Option<FoundFile> {
+        let stamp = Stamp {
+            len: self.path().metadata().ok()?.len(),
+            modified: 0,
+        };
+        let name = match (self.part.exists(), self.own.exists()) {
+            (false, _) => FoundName::Own,
+            (true, false) => FoundName::Part,
+            (true, true) => FoundName::Contested,
+        };
+        Some(FoundFile { stamp, name })
+    }
+
+    /// Writes, and makes the file and the folders above it if need be.
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        fs::create_dir_all(self.own.parent().unwrap_or(&self.own))?;
+        if self.own.is_file() && !self.part.exists() {
+            fs::rename(&self.own, &self.part)?;
+        }
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        options.open(&self.part)?.write_all_at(bytes, offset)
+    }
+
+    /// Gives the file its own name; what this host does not know, links, become files.
+    fn finish(&self) -> io::Result<()> {
+        match (self.part.exists(), self.own.exists()) {
+            (false, true) => return Ok(()),
+            (true, true) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (_, false) => self.write(&[], 0)?,
+        }
+        let part = File::options().write(true).open(&self.part)?;
+        part.set_len(self.len)?;
+        fs::rename(&self.part, &self.own)
+    }
 }
 
 /// A connection.
