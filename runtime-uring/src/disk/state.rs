@@ -56,6 +56,8 @@ impl StateFile {
             match try_lock(&file).map_err(word)? {
                 Attempt::HeldBy(holder) => return Err(in_use(holder)),
                 Attempt::Locked if is_called(&file, home).map_err(word)? => {
+                    // A process may have been killed while it wrote one.
+                    remove(home.folder(), &home.new).map_err(word)?;
                     return Ok(StateFile {
                         home: Arc::clone(home),
                         file,
@@ -192,8 +194,6 @@ fn is_called(file: &File, home: &Home) -> io::Result<bool> {
 
 /// Writes the next state to a file of its own, locked and durable.
 fn write_new(home: &Home, content: &[u8]) -> io::Result<File> {
-    // A process may have been killed here before.
-    remove(home.folder(), &home.new)?;
     let create = Mode::Create { executable: false };
     let mut file = open_file(home.folder(), &home.new, create)?;
     rustix::fs::fcntl_lock(file.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
