@@ -139,9 +139,14 @@ impl Torrent {
         }
     }
 
-    fn finish_files(&mut self, shared: &mut Shared) {
+    /// The wanted files that may be finished now.
+    fn ripe_files(&self) -> Vec<FileIndex> {
         let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
-        for file in self.ledger.ripe(wanted) {
+        self.ledger.ripe(wanted)
+    }
+
+    fn finish_files(&mut self, shared: &mut Shared) {
+        for file in self.ripe_files() {
             self.pass.in_flight += 1;
             let (op, storage) = (shared.begin(self.id, Op::Finish(file)), self.id);
             shared.push(Output::Disk(Disk::Finish { op, storage, file }));
@@ -238,8 +243,8 @@ impl Torrent {
         if self.phase != Phase::Downloading || !self.picker.is_done() {
             return;
         }
-        if self.ledger.is_unsynced() {
-            // The last piece was written while this pass was under way.
+        if self.ledger.is_unsynced() || !self.ripe_files().is_empty() {
+            // The last piece was written, or made durable, too late for this pass.
             return self.begin_pass(now, shared);
         }
         self.phase = Phase::Seeding;
