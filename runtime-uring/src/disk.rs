@@ -15,7 +15,7 @@ mod names;
 mod paths;
 mod state;
 mod storage;
-mod unsynced;
+mod sync;
 
 use std::collections::BTreeMap;
 use std::io;

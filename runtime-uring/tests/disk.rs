@@ -76,7 +76,7 @@ fn a_state_is_never_torn() {
 #[test]
 fn one_at_a_time_holds_a_state() {
     let folder = tempfile::tempdir().unwrap();
-    let mut children = [(); 3].map(|()| Role::start("contend", folder.path()));
+    let mut children = [(); 2].map(|()| Role::start("contend", folder.path()));
     for child in &mut children {
         assert_eq!(child.line(), "never met");
     }
@@ -249,7 +249,7 @@ fn big_state(number: u64) -> Vec<u8> {
 
 /// Opens, saves and closes in turn, and looks whether somebody else is at it as well.
 fn contend(folder: &Path) {
-    const ROUNDS: usize = 60;
+    const ROUNDS: usize = 20;
     let mark = folder.join("mark");
     let (mut rounds, mut saves) = (0, 0);
     run(None, |done| match done {

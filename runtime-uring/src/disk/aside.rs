@@ -84,18 +84,6 @@ impl Storage {
         remove(home.folder(), &home.aside)
     }
 
-    /// Makes what is aside durable, its name included.
-    pub(super) fn sync_aside(&self, files: &OpenFiles) -> io::Result<()> {
-        let Some(home) = self.home() else {
-            return Ok(());
-        };
-        // It may have been removed since.
-        if let Some(aside) = self.aside_to_read(files)? {
-            aside.file.sync_all()?;
-        }
-        home.sync()
-    }
-
     fn aside_to_write(&self, files: &OpenFiles) -> io::Result<Arc<Open>> {
         if let Some(open) = self.aside(files, Mode::Write)? {
             return Ok(open);

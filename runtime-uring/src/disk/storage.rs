@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ripcurrent_proto::api::{
-    Access, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
+    Access, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind,
 };
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
 use ripcurrent_proto::meta::parts::part_names;
@@ -20,9 +20,9 @@ use ripcurrent_proto::meta::resume::most_len;
 
 use super::cache::OpenFiles;
 use super::home::Home;
-use super::paths::{Entry, Walker, is_no_file, stamp_of};
+use super::paths::{Entry, Walker, is_no_file};
 use super::state::StateFile;
-use super::unsynced::Unsynced;
+use super::sync::Unsynced;
 use crate::errno;
 use crate::pool::lock;
 
@@ -33,6 +33,8 @@ pub(super) struct Storage {
     opened: OnceLock<Opened>,
     pub(super) naming: Mutex<()>,
     pub(super) unsynced: Mutex<Unsynced>,
+    /// Held by who syncs.
+    pub(super) syncing: Mutex<()>,
     /// Held from `Open` to `Close` of a storage to write, but for the time in which there is none.
     state: Mutex<Option<StateFile>>,
 }
@@ -74,6 +76,7 @@ impl Storage {
             opened: OnceLock::new(),
             naming: Mutex::default(),
             unsynced: Mutex::default(),
+            syncing: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -176,18 +179,6 @@ impl Storage {
                 .map_err(|error| of_file(index, &error))?;
         }
         Ok(())
-    }
-
-    /// Makes durable what was found or changed since the last sync, entries of folders included,
-    /// and tells what the files look like then. If something fails, all of it is tried again by
-    /// the next sync.
-    pub(super) fn sync(&self, files: &OpenFiles) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
-        let due = std::mem::take(&mut *lock(&self.unsynced));
-        let result = self.sync_all(files, &due);
-        if result.is_err() {
-            lock(&self.unsynced).append(due);
-        }
-        result
     }
 
     /// Gives a file or a link its own name.
@@ -296,19 +287,6 @@ impl Storage {
         Ok(found)
     }
 
-    /// Nobody knows whether what was found is durable.
-    fn distrust(&self, found: &Found) {
-        let mut unsynced = lock(&self.unsynced);
-        unsynced.aside = found.aside;
-        let entries = self.plan.layout.files().iter();
-        for ((entry, file), index) in entries.zip(&found.files).zip((0..).map(FileIndex)) {
-            if file.is_some() {
-                unsynced.file(index);
-                unsynced.folders((0..entry.path.len()).map(|depth| &entry.path[..depth]));
-            }
-        }
-    }
-
     fn read_span(
         &self,
         files: &OpenFiles,
@@ -347,43 +325,6 @@ impl Storage {
         let written = open.file.write_all_at(bytes, span.offset);
         lock(&self.unsynced).file(index);
         written
-    }
-
-    fn sync_all(
-        &self,
-        files: &OpenFiles,
-        due: &Unsynced,
-    ) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
-        let mut stamps = Vec::with_capacity(due.files.len());
-        for index in due.files.iter().copied().map(FileIndex) {
-            // Not to write: a file that somebody has removed meanwhile is not made anew.
-            let stamp = self
-                .named(index)
-                .and_then(|named| self.to_read(files, named))
-                .and_then(|open| {
-                    // With its times: by them it is known again.
-                    open.file.sync_all()?;
-                    stamp_of(&open.file)
-                });
-            stamps.push((index, stamp.map_err(|error| of_file(index, &error))?));
-        }
-        let aside = if due.aside {
-            self.sync_aside(files)
-        } else {
-            Ok(())
-        };
-        aside
-            .and_then(|()| self.sync_folders(due))
-            .map_err(|error| of_folder(errno::io_error(&error)))?;
-        Ok(stamps)
-    }
-
-    fn sync_folders(&self, due: &Unsynced) -> io::Result<()> {
-        let mut walker = Walker::new(&self.plan.root);
-        for folder in &due.folders {
-            rustix::fs::fsync(walker.folder(folder)?)?;
-        }
-        Ok(())
     }
 
     /// Takes hold of the state beside the files or, where that is not allowed, elsewhere.

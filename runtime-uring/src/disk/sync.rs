@@ -1,0 +1,188 @@
+//! What a power cut would take, and what makes it durable.
+//!
+//! When the system fails to write something back it tells that once, forgets what it had, and lets
+//! the next sync succeed. So nothing is durable any more where a sync has failed once: it fails
+//! until the storage is closed. What was not recorded until then is hashed at the next start.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use ripcurrent_proto::api::{DiskError, Found, Stamp};
+use ripcurrent_proto::meta::layout::FileIndex;
+
+use super::cache::OpenFiles;
+use super::paths::{Walker, stamp_of};
+use super::storage::{Storage, of_file, of_folder};
+use crate::errno;
+use crate::pool::lock;
+
+/// Files and folders that are to be synced.
+#[derive(Default)]
+pub(super) struct Unsynced {
+    pub(super) files: BTreeSet<u32>,
+    /// Folders whose entries have changed: their components below the root.
+    pub(super) folders: BTreeSet<Vec<String>>,
+    /// Whether what is aside has changed, or the folder it is in.
+    pub(super) aside: bool,
+    /// Something that cannot be made durable any more.
+    lost: Option<DiskError>,
+}
+
+impl Unsynced {
+    pub(super) fn file(&mut self, file: FileIndex) {
+        self.files.insert(file.0);
+    }
+
+    pub(super) fn folders<'a>(&mut self, folders: impl IntoIterator<Item = &'a [String]>) {
+        for folder in folders {
+            if !self.folders.contains(folder) {
+                self.folders.insert(folder.to_vec());
+            }
+        }
+    }
+
+    /// What is due now.
+    ///
+    /// # Errors
+    /// If something was lost.
+    fn take(&mut self) -> Result<Self, DiskError> {
+        match self.lost {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(self)),
+        }
+    }
+
+    /// Takes back what was due, as a sync of it has failed.
+    fn put_back(&mut self, mut due: Self, failed: Failed) -> DiskError {
+        self.files.append(&mut due.files);
+        self.folders.append(&mut due.folders);
+        self.aside |= due.aside;
+        match failed {
+            Failed::Early(error) => error,
+            Failed::Lost(error) => *self.lost.insert(error),
+        }
+    }
+}
+
+/// Why a sync has failed.
+enum Failed {
+    /// It may be tried again.
+    Early(DiskError),
+    /// The system has given something up.
+    Lost(DiskError),
+}
+
+impl Storage {
+    /// Makes durable what was found or changed since the last sync, entries of folders included,
+    /// and tells what the files look like then. If something fails, all of it is tried again by
+    /// the next sync.
+    pub(super) fn sync(&self, files: &OpenFiles) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
+        // What another thread is at is not durable yet.
+        let _syncing = lock(&self.syncing);
+        let due = lock(&self.unsynced).take()?;
+        self.sync_all(files, &due)
+            .map_err(|failed| lock(&self.unsynced).put_back(due, failed))
+    }
+
+    /// Nobody knows whether what was found is durable.
+    pub(super) fn distrust(&self, found: &Found) {
+        let mut unsynced = lock(&self.unsynced);
+        unsynced.aside = found.aside;
+        let entries = self.plan.layout.files().iter();
+        for ((entry, file), index) in entries.zip(&found.files).zip((0..).map(FileIndex)) {
+            if file.is_some() {
+                unsynced.file(index);
+                unsynced.folders((0..entry.path.len()).map(|depth| &entry.path[..depth]));
+            }
+        }
+    }
+
+    fn sync_all(
+        &self,
+        files: &OpenFiles,
+        due: &Unsynced,
+    ) -> Result<Vec<(FileIndex, Stamp)>, Failed> {
+        let mut stamps = Vec::with_capacity(due.files.len());
+        for index in due.files.iter().copied().map(FileIndex) {
+            stamps.push((index, self.sync_file(files, index)?));
+        }
+        if due.aside {
+            self.sync_aside(files)?;
+        }
+        self.sync_folders(due).map_err(early)?;
+        Ok(stamps)
+    }
+
+    fn sync_file(&self, files: &OpenFiles, index: FileIndex) -> Result<Stamp, Failed> {
+        let early = |error| Failed::Early(of_file(index, &error));
+        // Not to write: a file that somebody has removed meanwhile is not made anew.
+        let open = self
+            .named(index)
+            .and_then(|named| self.to_read(files, named))
+            .map_err(early)?;
+        // With its times: by them it is known again.
+        let synced = open.file.sync_all();
+        synced.map_err(|error| Failed::Lost(of_file(index, &error)))?;
+        stamp_of(&open.file).map_err(early)
+    }
+
+    fn sync_aside(&self, files: &OpenFiles) -> Result<(), Failed> {
+        // It may have been removed since.
+        if let Some(aside) = self.aside_to_read(files).map_err(early)? {
+            let synced = aside.file.sync_all();
+            synced.map_err(|error| Failed::Lost(of_folder(errno::io_error(&error))))?;
+        }
+        self.home()
+            .map_or(Ok(()), |home| home.sync())
+            .map_err(early)
+    }
+
+    fn sync_folders(&self, due: &Unsynced) -> io::Result<()> {
+        let mut walker = Walker::new(&self.plan.root);
+        for folder in &due.folders {
+            rustix::fs::fsync(walker.folder(folder)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn early(error: io::Error) -> Failed {
+    Failed::Early(of_folder(errno::io_error(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripcurrent_proto::api::{IoError, IoErrorKind};
+
+    const ERROR: DiskError = DiskError {
+        file: None,
+        error: IoError {
+            kind: IoErrorKind::Other,
+            code: libc::EIO,
+        },
+    };
+
+    /// What could not be tried is due again, with what came in meanwhile.
+    #[test]
+    fn what_failed_is_tried_again() {
+        let mut unsynced = Unsynced::default();
+        unsynced.file(FileIndex(1));
+        let due = unsynced.take().unwrap();
+        assert!(unsynced.take().unwrap().files.is_empty());
+        unsynced.file(FileIndex(2));
+        unsynced.put_back(due, Failed::Early(ERROR));
+        assert_eq!(unsynced.take().unwrap().files, BTreeSet::from([1, 2]));
+    }
+
+    /// After one failure of the system itself no sync succeeds any more.
+    #[test]
+    fn what_is_lost_stays_lost() {
+        let mut unsynced = Unsynced::default();
+        let due = unsynced.take().unwrap();
+        unsynced.put_back(due, Failed::Lost(ERROR));
+        for _ in 0..2 {
+            assert_eq!(unsynced.take().err(), Some(ERROR));
+        }
+    }
+}
