@@ -87,9 +87,9 @@ impl Desk {
                     closing: None,
                 };
                 self.storages.insert(storage, entry);
-                self.give(storage, move |storage, _| DiskDone::Opened {
+                self.give(storage, move |storage, files| DiskDone::Opened {
                     op,
-                    result: storage.open(),
+                    result: storage.open(files),
                 });
             }
             Disk::Read {
@@ -209,8 +209,7 @@ impl Desk {
         let files = Arc::clone(&self.open_files);
         // On a thread: it may remove a file.
         self.pool.give(move || {
-            files.forget(storage.plan.number);
-            drop(storage);
+            storage.close(&files);
             Finished {
                 input: Input::Disk(DiskDone::Closed { op }),
                 storage: None,

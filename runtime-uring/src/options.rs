@@ -22,8 +22,8 @@ pub struct Options {
     pub loopback_only: bool,
     /// Authorities whose certificates are believed besides those of the system's.
     pub extra_roots: Roots,
-    /// The most files kept open between operations; an operation of a disk thread may hold one
-    /// more each, and a storage that is open to write holds two.
+    /// The most files kept open between operations, two for each storage that is open to write
+    /// among them; an operation of a disk thread may hold one more each.
     pub max_open_files: usize,
     /// Where the states of storages go that cannot lie beside their files; made if need be. Without
     /// it such storages are not opened to write.

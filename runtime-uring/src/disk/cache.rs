@@ -22,7 +22,8 @@ pub(super) struct Open {
 
 /// Files that stay open between operations, of all storages together.
 ///
-/// Invariant: `by_use` and `files` hold the same keys, at most `most` of them.
+/// Invariant: `by_use` and `files` hold the same keys, at most `most` of them without `held`, and
+/// at least one.
 pub(super) struct OpenFiles {
     most: usize,
     state: Mutex<State>,
@@ -33,6 +34,8 @@ struct State {
     files: BTreeMap<Key, (u64, Arc<Open>)>,
     by_use: BTreeMap<u64, Key>,
     uses: u64,
+    /// Descriptors that are held otherwise and count as well.
+    held: usize,
 }
 
 impl OpenFiles {
@@ -66,13 +69,25 @@ impl OpenFiles {
             closed.push(older);
         }
         state.by_use.insert(used, key);
-        while state.files.len() > self.most {
-            closed.extend(state.remove_oldest());
-        }
+        closed.extend(state.remove_surplus(self.most));
         drop(state);
         // Closing may take its time: not under the lock.
         drop(closed);
         open
+    }
+
+    /// Counts descriptors that are held otherwise.
+    pub(super) fn hold(&self, count: usize) {
+        let mut state = lock(&self.state);
+        state.held += count;
+        let closed = state.remove_surplus(self.most);
+        drop(state);
+        drop(closed);
+    }
+
+    /// Counts them no more.
+    pub(super) fn let_go(&self, count: usize) {
+        lock(&self.state).held -= count;
     }
 
     /// Closes one file.
@@ -107,9 +122,15 @@ impl State {
         Some(open)
     }
 
-    fn remove_oldest(&mut self) -> Option<Arc<Open>> {
-        let (_, key) = self.by_use.pop_first()?;
-        self.files.remove(&key).map(|(_, open)| open)
+    /// Takes out what was used longest ago, of more than there may be.
+    fn remove_surplus(&mut self, most: usize) -> Vec<Arc<Open>> {
+        let most = most.saturating_sub(self.held).max(1);
+        let mut surplus = Vec::new();
+        while self.files.len() > most {
+            let oldest = self.by_use.pop_first();
+            surplus.extend(oldest.and_then(|(_, key)| self.files.remove(&key)));
+        }
+        surplus.into_iter().map(|(_, open)| open).collect()
     }
 }
 
@@ -134,6 +155,24 @@ mod tests {
         files.put((2, 0), open());
         let there = [(1, 0), (1, 1), (2, 0)].map(|key| files.get(key).is_some());
         assert_eq!(there, [true, false, true]);
+    }
+
+    /// What is held otherwise counts, and one file may always be open.
+    #[test]
+    fn what_is_held_counts() {
+        let files = OpenFiles::new(3);
+        for file in 0..3 {
+            files.put((1, file), open());
+        }
+        let there = || [0, 1, 2, 3].map(|file| files.get((1, file)).is_some());
+        files.hold(2);
+        assert_eq!(there(), [false, false, true, false]);
+        files.hold(2);
+        files.put((1, 3), open());
+        assert_eq!(there(), [false, false, false, true]);
+        files.let_go(4);
+        files.put((1, 0), open());
+        assert_eq!(there(), [true, false, false, true]);
     }
 
     /// A storage takes all of its files along and nobody else's.

@@ -86,7 +86,7 @@ impl Storage {
     }
 
     /// Looks at what is there; to write, takes hold of the state first.
-    pub(super) fn open(&self) -> Result<Found, DiskError> {
+    pub(super) fn open(&self, files: &OpenFiles) -> Result<Found, DiskError> {
         let parts = part_names(&self.plan.layout);
         let (home, state) = match self.plan.access {
             Access::Read => (self.home_to_read(), None),
@@ -111,7 +111,23 @@ impl Storage {
         }
         // Nobody else opens it.
         let _ = self.opened.set(opened);
+        files.hold(self.descriptors());
         Ok(found)
+    }
+
+    /// Lets everything go.
+    pub(super) fn close(&self, files: &OpenFiles) {
+        files.forget(self.plan.number);
+        lock(&self.state).take();
+        if self.is_open() {
+            files.let_go(self.descriptors());
+        }
+    }
+
+    /// How many are held as long as it is open: the state and its folder.
+    fn descriptors(&self) -> usize {
+        let writes = self.plan.access != Access::Read;
+        usize::from(writes) + usize::from(self.home().is_some())
     }
 
     /// Fills `bytes` from the spans.
