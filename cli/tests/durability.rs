@@ -14,7 +14,7 @@ use std::thread;
 use common::{Row, Running, bytes, ripcurrent, run_to, tree};
 use ripcurrent_proto::base::rng::Rng;
 
-const SIZE: usize = 48 << 20;
+const SIZE: usize = 160 << 20;
 const KILLS: u64 = 20;
 
 /// Carries bytes between a downloader and a seed, and counts those that the seed sends.
@@ -63,7 +63,7 @@ fn download(folder: &Path, row: &Row, peer: SocketAddr) -> Running {
     let ip = row.ip(3).to_string();
     let peer = peer.to_string();
     let args = ["download", "film.torrent", "-o", "here", "--no-seed"];
-    let net = ["--bind", &ip, "--peer", &peer, "--down-limit", "6MiB"];
+    let net = ["--bind", &ip, "--peer", &peer, "--down-limit", "2560KiB"];
     Running::start(ripcurrent().current_dir(folder).args(args).args(net))
 }
 
@@ -92,12 +92,18 @@ fn twenty_kills_cost_less_than_a_tenth() {
         run.until(|| relay.carried() >= instant);
         kills += u64::from(run.kill());
     }
-    assert!(kills >= KILLS - 1, "only {kills} runs were there to be killed");
+    assert!(
+        kills >= KILLS - 1,
+        "only {kills} runs were there to be killed"
+    );
     let last = download(folder, &row, relay.addr).end();
     assert_eq!(last.status.code(), Some(0), "{last:?}");
     let whole = SIZE as u64;
     let fetched = relay.carried();
-    assert!(fetched >= whole && fetched <= whole + whole / 10, "{fetched} of {whole}");
+    assert!(
+        fetched >= whole && fetched <= whole + whole / 10,
+        "{fetched} of {whole}"
+    );
     let there = tree(&folder.join("here"));
     assert_eq!(there.len(), 1, "no state and no part is left");
     assert!(there[0].0 == "film" && there[0].1 == bytes("film", SIZE));
