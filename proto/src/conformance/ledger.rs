@@ -29,7 +29,10 @@ pub(super) struct Conn {
     pub(super) sending: bool,
     /// How many bytes and parts each transmission has that has not come home.
     pub(super) out: VecDeque<(usize, usize)>,
+    /// The scene wants it closed.
     pub(super) closing: bool,
+    /// The backend was told so: nothing but the last words may come.
+    told_to_close: bool,
 }
 
 /// An operation: what it is, and its answer until somebody takes it.
@@ -87,6 +90,17 @@ impl Ledger {
     pub(super) fn ask(&mut self, output: Output) {
         self.changes += 1;
         self.outputs.push_back(output);
+    }
+
+    /// The next output for the backend.
+    pub(super) fn next_output(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front()?;
+        if let Output::Net(Net::Close { conn }) = &output
+            && let Some(entry) = self.conns.get_mut(conn.0)
+        {
+            entry.told_to_close = true;
+        }
+        Some(output)
     }
 
     /// Opens a connection.
@@ -254,7 +268,7 @@ impl Ledger {
 
 impl Conn {
     fn on_connected(&mut self) -> Result<(), String> {
-        if self.connected || self.ended.is_some() || self.closing {
+        if self.connected || self.ended.is_some() || self.told_to_close {
             return Err("it was connected, ended or closing before".into());
         }
         self.connected = true;
@@ -262,7 +276,7 @@ impl Conn {
     }
 
     fn on_received(&mut self, data: &mut [u8], slack: u64) -> Result<(), String> {
-        if !self.connected || self.ended.is_some() || self.closing {
+        if !self.connected || self.ended.is_some() || self.told_to_close {
             return Err("it is not connected, has ended or is closing".into());
         }
         if data.is_empty() {
@@ -297,7 +311,7 @@ impl Conn {
     }
 
     fn on_ended(&mut self, reason: EndReason) -> Result<(), String> {
-        if self.ended.is_some() || self.closing {
+        if self.ended.is_some() || self.told_to_close {
             return Err("it has ended before or is closing".into());
         }
         self.ended = Some(reason);
@@ -305,7 +319,7 @@ impl Conn {
     }
 
     fn on_closed(&mut self) -> Result<(), String> {
-        if !self.closing {
+        if !self.told_to_close {
             return Err("nobody asked for it".into());
         }
         if !self.out.is_empty() {

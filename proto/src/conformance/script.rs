@@ -138,7 +138,7 @@ impl Machine for Script {
         if self.deadline.is_none() {
             self.advance(now);
         }
-        self.ledger.borrow_mut().outputs.pop_front()
+        self.ledger.borrow_mut().next_output()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
