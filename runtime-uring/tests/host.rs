@@ -401,9 +401,10 @@ fn a_ring_comes_first() {
 }
 
 /// The ways in which systems refuse io_uring, and a word of each remedy.
-const REFUSALS: [(i32, &str); 2] = [
+const REFUSALS: [(i32, &str); 3] = [
     (libc::EPERM, "kernel.io_uring_disabled"),
     (libc::ENOSYS, "seccomp"),
+    (libc::ENOMEM, "ulimit -l"),
 ];
 
 /// A listener to which the system refuses every connection rests between its attempts.
