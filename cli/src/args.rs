@@ -6,19 +6,17 @@ mod manual;
 #[cfg(feature = "sim")]
 mod sim;
 mod trackers;
+mod transfer;
 
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::backend::BackendArgs;
 use crate::exit::{Exit, Failure};
-use crate::ranges::Ranges;
 use crate::settings::Settings;
-use crate::units::{parse_duration, parse_size};
+use crate::units::parse_size;
 
 pub(crate) use create::CreateArgs;
 pub(crate) use look::{InspectArgs, VerifyArgs};
@@ -26,20 +24,7 @@ pub(crate) use manual::{CompletionsArgs, ManArgs};
 #[cfg(feature = "sim")]
 pub(crate) use sim::{ReplayArgs, Seeds, SimArgs, SimCommand};
 pub(crate) use trackers::{AnnounceArgs, ScrapeArgs, TrackerArgs};
-
-const DOWNLOAD_EXAMPLES: &str = "\
-Examples:
-  ripcurrent download x.torrent -o ~/Downloads --no-seed
-  ripcurrent download x.torrent --files 1,3-5 --down-limit 2MiB
-  ripcurrent download x.torrent --bind 127.0.0.2 --peer 127.0.0.3:6881
-
-Interrupted, the same command goes on from there: data that is there is hashed and kept.";
-
-const SEED_EXAMPLES: &str = "\
-Example:
-  ripcurrent seed x.torrent --data ~/Downloads
-
-DIR is the folder that holds the torrent's file or folder, as `download -o DIR` leaves it.";
+pub(crate) use transfer::{Allocation, DownloadArgs, NetArgs, SeedArgs};
 
 /// What the configuration file is.
 pub(crate) const SETTINGS: &str = "\
@@ -99,96 +84,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Show the manual, or write all of its pages into a folder
     Man(ManArgs),
-}
-
-/// How to meet peers.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct NetArgs {
-    /// Speak to this peer as well; may be given several times.
-    #[arg(long = "peer", value_name = "IP:PORT")]
-    pub(crate) peers: Vec<SocketAddr>,
-    /// Listen on this TCP port [default: 6881, else the next free one].
-    #[arg(long)]
-    pub(crate) port: Option<u16>,
-    /// Listen on this address of the machine and dial from it [default: all]. Bound to a loopback
-    /// address, nothing but loopback addresses is ever spoken to.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) bind: Option<IpAddr>,
-    /// The most peers connected at once.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
-    pub(crate) max_peers: usize,
-    /// The most bytes sent per second, such as 500K or 2MiB; 0 for no limit.
-    #[arg(long, value_name = "RATE", default_value = "0", value_parser = parse_size)]
-    pub(crate) up_limit: u64,
-    /// What carries it out.
-    #[command(flatten)]
-    pub(crate) backend: BackendArgs,
-}
-
-/// See [`Command::Download`].
-#[derive(Debug, Args)]
-#[command(after_help = DOWNLOAD_EXAMPLES)]
-pub(crate) struct DownloadArgs {
-    /// The torrent file.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) torrent: PathBuf,
-    /// The folder to put the data in.
-    #[arg(short, long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub(crate) output: PathBuf,
-    /// Fetch only these files: numbers and ranges as `inspect` shows them, or names of files or
-    /// folders, such as `1,3-5` or `docs,readme.txt`. May be given several times; a name that holds
-    /// a comma needs a `--files` of its own.
-    #[arg(long, value_name = "LIST", conflicts_with = "pieces")]
-    pub(crate) files: Vec<String>,
-    /// Fetch only these pieces, counted from 0, such as `17,20-25`.
-    #[arg(long, value_name = "LIST")]
-    pub(crate) pieces: Option<Ranges>,
-    /// Fetch pieces in their order instead of the rarest first.
-    #[arg(long)]
-    pub(crate) sequential: bool,
-    /// How to meet peers.
-    #[command(flatten)]
-    pub(crate) net: NetArgs,
-    /// The most bytes received per second, such as 500K or 2MiB; 0 for no limit.
-    #[arg(long, value_name = "RATE", default_value = "0", value_parser = parse_size)]
-    pub(crate) down_limit: u64,
-    /// Leave when everything is there instead of serving it until Ctrl-C.
-    #[arg(long)]
-    pub(crate) no_seed: bool,
-    /// Hash all data that is there before fetching anything. Done at every start for now.
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Give up (exit code 4) after this long without a byte, such as 90s or 5m.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) stop_timeout: Option<Duration>,
-    /// Write down what the engine is told and does, without data and addresses, so that the run can
-    /// be played again: `ripcurrent sim replay FILE`.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) record: Option<PathBuf>,
-    /// Leave the addresses of others in the record.
-    #[arg(long, requires = "record")]
-    pub(crate) record_addresses: bool,
-    /// Tell what happens on stdout, one JSON object a line (cli/JSON.md).
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// See [`Command::Seed`].
-#[derive(Debug, Args)]
-#[command(after_help = SEED_EXAMPLES)]
-pub(crate) struct SeedArgs {
-    /// The torrent file.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) torrent: PathBuf,
-    /// The folder the data lies in; it is hashed first and never changed.
-    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub(crate) data: PathBuf,
-    /// How to meet peers.
-    #[command(flatten)]
-    pub(crate) net: NetArgs,
-    /// Tell what happens on stdout, one JSON object a line (cli/JSON.md).
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// See [`Command::Demo`].
@@ -269,14 +164,6 @@ fn ending() -> String {
     format!("{short}\n\n{SETTINGS}\n\n{}", Exit::all_in_words())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("must be a number".into()),
-    }
-}
-
 /// Puts `download` in front where no command is named but a torrent file is.
 fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let mut first = 1;
@@ -326,6 +213,7 @@ fn names_torrent(arg: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn read(line: &str) -> Result<Cli, clap::Error> {
         let args = ["ripcurrent"].into_iter().chain(line.split_whitespace());

@@ -5,7 +5,6 @@ mod report;
 mod room;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -26,7 +25,7 @@ use crate::listen;
 use crate::news::News;
 use crate::progress::{Progress, Status};
 use crate::say::{self, Level};
-use crate::session::{self, Ended, Job, Net, Why};
+use crate::session::{self, Ended, Ends, Happening, Job, Net, Why};
 use crate::stop::Stop;
 use crate::tracker::Server;
 use crate::units::{Count, Size, Time};
@@ -102,11 +101,9 @@ fn show(
     match ended.why {
         Why::Complete => {}
         Why::Asked => return Ok(None),
-        Why::NoPeers => {
-            return Err(Failure::new(
-                Exit::NoPeers,
-                "the seeds served nothing in time",
-            ));
+        Why::Failed(failure) if failure.exit() == Exit::NoPeers => {
+            let what = "the seeds served nothing in time";
+            return Err(Failure::new(Exit::NoPeers, what));
         }
         Why::Failed(failure) => return Err(failure),
     }
@@ -194,30 +191,36 @@ fn download(
     };
     let listener = listen::listen(Some(row.ip(2)), Some(0))?;
     let net = Net::on(listener, config, args.backend.choice())?;
-    let mut news = News::new(level, torrent.name(), Mode::Download);
     let job = Job {
-        leave_when_complete: true,
-        stop_timeout: Some(PATIENCE),
-        ..job(torrent, room.join("got"), Mode::Download, Check::Existing)
+        ends: Ends {
+            stop_timeout: Some(PATIENCE),
+            ..Ends::WHEN_COMPLETE
+        },
+        ..Job::new(Arc::clone(torrent), room.join("got"), Mode::Download)
     };
-    session::run(job, net, level, stop, |event, figures| {
-        news.tell(event, &figures.stats);
-    })
+    let mut news = News::new(level, &job);
+    let ended = session::run(
+        vec![job],
+        net,
+        None,
+        level,
+        stop,
+        |_, happening, figures| match happening {
+            Happening::Event(event) if !matches!(event, Event::Completed { .. }) => {
+                news.event(event, figures);
+            }
+            Happening::Full { path, need } => news.full(path, need),
+            Happening::Room => news.room(),
+            _ => {}
+        },
+    )?;
+    the_only(ended)
 }
 
-fn job(torrent: &Arc<Torrent>, root: PathBuf, mode: Mode, check: Check) -> Job {
-    Job {
-        torrent: Arc::clone(torrent),
-        root,
-        wanted: None,
-        sequential: false,
-        mode,
-        check,
-        peers: Vec::new(),
-        leave_when_complete: false,
-        stop_timeout: None,
-        record: None,
-    }
+/// How the only torrent of a session ended.
+fn the_only(ended: Vec<Ended>) -> Result<Ended, Failure> {
+    let missing = || Failure::new(Exit::Internal, "a session of one torrent has no end");
+    ended.into_iter().next().ok_or_else(missing)
 }
 
 /// The tracker and the seeds, each on a thread of its own.
@@ -246,7 +249,11 @@ impl<'scope> Helpers<'scope> {
             let listener =
                 listen::listen(Some(row.seed_ip(seed)), Some(0)).inspect_err(|_| stop.ask())?;
             // What was made this instant need not be hashed again.
-            let job = job(torrent, room.join("seed"), Mode::Seed, Check::Trust);
+            let job = Job {
+                check: Check::Trust,
+                ends: Ends::WHEN_ASKED,
+                ..Job::new(Arc::clone(torrent), room.join("seed"), Mode::Seed)
+            };
             let (stop, is_ready) = (stop.clone(), is_ready.clone());
             threads.push(scope.spawn(move || run_seed(job, listener, backend, &stop, &is_ready)));
         }
@@ -310,16 +317,19 @@ fn run_seed(
     };
     let net = Net::on(listener, config, backend)?;
     let mut told = false;
-    let ended = session::run(job, net, Level::Quiet, stop, |event, _| {
-        if matches!(event, Event::Announced { result: Ok(_), .. }) && !told {
-            told = true;
+    let jobs = vec![job];
+    let ended = session::run(jobs, net, None, Level::Quiet, stop, |_, happening, _| {
+        let Happening::Event(Event::Announced { result: Ok(_), .. }) = happening else {
+            return;
+        };
+        if !std::mem::replace(&mut told, true) {
             // Nobody waits any more when the demonstration is over.
             let _ = is_ready.send(());
         }
     })?;
-    match ended.why {
+    match the_only(ended)?.why {
         Why::Failed(failure) => Err(failure),
-        Why::Complete | Why::Asked | Why::NoPeers => Ok(()),
+        Why::Complete | Why::Asked => Ok(()),
     }
 }
 

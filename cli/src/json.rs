@@ -4,8 +4,6 @@
 //! examples a test below compares with what is written here. Within one version fields and events
 //! are only added; whatever else changes raises [`VERSION`].
 
-#![expect(dead_code, reason = "not every event is told of by the session yet")]
-
 use std::io;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -250,6 +248,8 @@ pub(crate) struct Wasted {
     pub(crate) duplicate: u64,
     /// Of blocks that nobody had asked for, or not any more.
     pub(crate) unrequested: u64,
+    /// Of unfinished pieces that were given up.
+    pub(crate) given_up: u64,
 }
 
 /// When this run began; empty unless `--json` was asked for.
@@ -453,6 +453,7 @@ mod tests {
                     corrupt: 16_384,
                     duplicate: 0,
                     unrequested: 0,
+                    given_up: 0,
                 },
                 peers_most: 3,
                 corrupt: 1,

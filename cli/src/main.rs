@@ -10,7 +10,9 @@ mod demo;
 mod download;
 mod escape;
 mod exit;
+mod facts;
 mod inspect;
+mod jobs;
 mod json;
 mod limits;
 mod listen;
@@ -29,6 +31,7 @@ mod settings;
 #[cfg(feature = "sim")]
 mod sim;
 mod stop;
+mod teller;
 mod tracker;
 mod units;
 mod verify;

@@ -21,10 +21,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Of an engine with these settings on our host, at work on one torrent.
-    pub(crate) fn of(config: &Config, layout: &Layout) -> Self {
+    /// Of an engine with these settings on our host, at work on these torrents.
+    pub(crate) fn of(config: &Config, layouts: &[&Layout]) -> Self {
         Memory {
-            engine: config.memory_ceiling(&[layout]),
+            engine: config.memory_ceiling(layouts),
             receiving: config.max_connections as u64 * RECEIVE + RESTING,
         }
     }
@@ -64,7 +64,7 @@ mod tests {
             max_connections: 82,
             ..Config::default()
         };
-        let memory = Memory::of(&config, &layout);
+        let memory = Memory::of(&config, &[&layout]);
         let terms: u64 = memory.engine.terms().iter().map(|(_, bytes)| bytes).sum();
         assert_eq!(memory.total(), terms + 82 * (128 << 10) + (4608 << 10));
         let line = memory.to_string();

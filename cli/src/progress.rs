@@ -56,6 +56,22 @@ impl Progress {
         Progress { name, view }
     }
 
+    /// Shows the sum of `count` torrents, if they are several and there is a terminal: plain lines
+    /// would say everything twice.
+    pub(crate) fn of_all(level: Level, count: usize) -> Option<Self> {
+        let shows = count > 1 && level > Level::Quiet && has_terminal();
+        shows.then(|| Progress::new(level, &format!("all {count}")))
+    }
+
+    /// Shows nothing any more.
+    pub(crate) fn clear(&mut self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+            say::bars().remove(bar);
+        }
+        self.view = View::Hidden;
+    }
+
     /// Shows `status`, now or when the next line is due.
     pub(crate) fn show(&mut self, status: &Status) {
         match &mut self.view {
@@ -83,10 +99,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let View::Bar(bar) = &self.view {
-            bar.finish_and_clear();
-            say::bars().remove(bar);
-        }
+        self.clear();
     }
 }
 
@@ -133,6 +146,24 @@ impl Status {
             ),
             Phase::Leaving => Status::new(stats.bytes_had, stats.bytes_wanted, "leaving".into()),
         }
+    }
+
+    /// Several torrents seen from outside, added up.
+    pub(crate) fn of_all<'a>(all: impl Iterator<Item = &'a TorrentStats>) -> Self {
+        let mut sum = TorrentStats::default();
+        for stats in all {
+            sum.bytes_had += stats.bytes_had;
+            sum.bytes_wanted += stats.bytes_wanted;
+            sum.down_rate += stats.down_rate;
+            sum.up_rate += stats.up_rate;
+            sum.uploaded += stats.uploaded;
+            sum.peers += stats.peers;
+        }
+        let words = match sum.bytes_had < sum.bytes_wanted {
+            true => downloading(&sum),
+            false => seeding(&sum),
+        };
+        Status::new(sum.bytes_had, sum.bytes_wanted, words)
     }
 
     /// Work of any kind, `of` units of which `done` are done, in words.
@@ -245,6 +276,30 @@ mod tests {
             words(&stats),
             "100 % seeding, up 512 B/s, 0 B sent, 2 peers"
         );
+    }
+
+    /// The sum of several says what all do together.
+    #[test]
+    fn several_torrents_are_added_up() {
+        let one = TorrentStats {
+            bytes_wanted: 100 << 20,
+            bytes_had: 40 << 20,
+            down_rate: 1 << 20,
+            peers: 1,
+            ..TorrentStats::default()
+        };
+        let mut all = [one.clone(), one];
+        let status = Status::of_all(all.iter());
+        assert_eq!(status.percent(), 40);
+        assert_eq!(
+            status.words,
+            "2 MiB/s, 1m 00s to go, 2 peers, 80 MiB of 200 MiB"
+        );
+        for one in &mut all {
+            (one.bytes_had, one.down_rate) = (one.bytes_wanted, 0);
+        }
+        let status = Status::of_all(all.iter());
+        assert!(status.words.starts_with("seeding"), "{}", status.words);
     }
 
     /// A selection of nothing is complete, not a division by zero.

@@ -86,16 +86,16 @@ pub(crate) fn pieces(layout: &Layout, pieces: &Ranges) -> Result<Bitfield, BadCh
     Ok(chosen)
 }
 
-/// The pieces that hold the files that `choices` name.
+/// The files of a torrent that `choices` name.
 ///
 /// Each choice is the path of a file or folder, with or without the torrent's own name in front;
 /// or a list of such paths, file numbers and ranges. Numbers count from 1 as `inspect` shows them.
 pub(crate) fn files(layout: &Layout, choices: &[String]) -> Result<Bitfield, BadChoice> {
     let numbered = numbered(layout);
-    let mut chosen = Bitfield::new(layout.pieces() as usize);
+    let mut chosen = Bitfield::new(layout.files().len());
     let mut choose = |files: &[FileIndex]| {
-        for piece in files.iter().flat_map(|file| layout.pieces_of(*file)) {
-            chosen.insert(piece as usize);
+        for file in files {
+            chosen.insert(file.at());
         }
     };
     for choice in choices {
@@ -215,12 +215,12 @@ mod tests {
         }
     }
 
-    /// Padding has no number, and a file brings every piece that holds a byte of it.
+    /// Padding has no number.
     #[test]
     fn files_are_chosen_by_number() {
-        assert_eq!(by(&["1"]), Ok(vec![0, 1, 2]));
-        assert_eq!(by(&["3"]), Ok(vec![4, 5]));
-        assert_eq!(by(&["1,3"]), Ok(vec![0, 1, 2, 4, 5]));
+        assert_eq!(by(&["1"]), Ok(vec![0]));
+        assert_eq!(by(&["3"]), Ok(vec![3]));
+        assert_eq!(by(&["1,3"]), Ok(vec![0, 3]));
         assert_eq!(by(&["5"]), Err(BadChoice::NoFile { file: 5, last: 4 }));
         assert_eq!(by(&["0-2"]), Err(BadChoice::NoFile { file: 0, last: 4 }));
     }
@@ -228,12 +228,12 @@ mod tests {
     /// A name wins over a number, may hold a comma, and may stand for a whole folder.
     #[test]
     fn files_are_chosen_by_name() {
-        assert_eq!(by(&["a"]), Ok(vec![0, 1, 2]));
-        assert_eq!(by(&["t/d/1"]), Ok(vec![3]));
-        assert_eq!(by(&["d/x,y"]), Ok(vec![4, 5]));
-        assert_eq!(by(&["d"]), Ok(vec![3, 4, 5]));
-        assert_eq!(by(&["./d/", "a"]), Ok(vec![0, 1, 2, 3, 4, 5]));
-        assert_eq!(by(&["2"]), Ok(vec![]), "the empty file named 2");
+        assert_eq!(by(&["a"]), Ok(vec![0]));
+        assert_eq!(by(&["t/d/1"]), Ok(vec![2]));
+        assert_eq!(by(&["d/x,y"]), Ok(vec![3]));
+        assert_eq!(by(&["d"]), Ok(vec![2, 3]));
+        assert_eq!(by(&["./d/", "a"]), Ok(vec![0, 2, 3]));
+        assert_eq!(by(&["2"]), Ok(vec![4]), "the empty file named 2");
         assert_eq!(by(&["e"]), Err(BadChoice::NoName("e".into())));
         assert_eq!(by(&[".pad"]), Err(BadChoice::NoName(".pad".into())));
     }

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ripcurrent_proto::api::{Config, Input, Output};
 use ripcurrent_proto::base::id::ConnId;
@@ -23,8 +24,8 @@ use crate::say;
 pub(crate) struct Recording {
     /// The file to be written; none may be there.
     pub(crate) path: PathBuf,
-    /// The torrent file.
-    pub(crate) torrent_file: Vec<u8>,
+    /// The torrent files, in the order of the torrents.
+    pub(crate) torrent_files: Vec<Vec<u8>>,
     /// Whether addresses of others are told.
     pub(crate) addresses: bool,
 }
@@ -51,7 +52,7 @@ impl Driven {
     pub(crate) fn new(
         engine: Engine,
         (config, seed, begun): (&Config, [u8; 32], Instant),
-        torrent: &Torrent,
+        torrents: &[Arc<Torrent>],
         recording: Option<Recording>,
     ) -> Result<Self, Failure> {
         let Some(recording) = recording else {
@@ -69,11 +70,17 @@ impl Driven {
         }));
         let shared = Rc::clone(&writer);
         let sink: Sink = Box::new(move |bytes| shared.borrow_mut().write(bytes));
+        let files = recording.torrent_files.iter();
+        let torrents: Vec<(&Torrent, &[u8])> = torrents
+            .iter()
+            .zip(files)
+            .map(|(torrent, file)| (&**torrent, &**file))
+            .collect();
         let beginning = Beginning {
             config,
             seed,
             at: begun,
-            torrents: &[(torrent, &recording.torrent_file)],
+            torrents: &torrents,
         };
         let recorder = Recorder::new(engine, beginning, !recording.addresses, sink);
         Ok(Driven::Recorded(Box::new(recorder), writer))

@@ -1,47 +1,52 @@
-//! One engine on one host at work on one torrent: the road that `download`, `seed` and `demo`
-//! share.
+//! One engine on one host at work on torrents: the road that `download`, `seed` and `demo` share.
 //!
-//! Invariant: whatever ends a session (success, Ctrl-C, a full disk, nobody there), it ends in good
-//! order: trackers hear of it, writes are finished, and only then does [`run`] return.
+//! Invariant: whatever ends a torrent (success, Ctrl-C, a full disk, nobody there), it ends in good
+//! order: trackers hear of it, writes are finished, and only then is its end told. One that fails
+//! stops no other. Only a disk that hangs is not waited for when somebody wants to leave.
 
-use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroU64;
+mod ends;
+mod net;
+mod one;
+mod refusal;
+mod space;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ripcurrent_proto::api::{
-    Add, Check, Command, Config, DiskError, Event, Input, Mode, Phase, TorrentStats,
-};
+use ripcurrent_proto::api::{Check, Command, Data, Event, Input, Mode, TorrentStats};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_runtime_uring::{Choice, Control, Descriptors, Host, HostError, Listen, Options};
+use ripcurrent_runtime_uring::{Control, Host, HostError};
 
-use crate::args::NetArgs;
 use crate::backend;
 use crate::chance;
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
-use crate::limits;
-use crate::listen;
-use crate::memory::Memory;
 use crate::progress::{Progress, Status};
 use crate::record::{Driven, Recording};
 use crate::say::{self, Level};
-use crate::stop::Stop;
+use crate::stop::{self, Stop};
+
+pub(crate) use ends::{Ends, Seeding, UntilRatio, owes};
+pub(crate) use net::{Limits, Net};
+pub(crate) use refusal::{cause, path_of};
+
+use one::{One, Stage};
 
 /// How often progress is shown and a request to stop is looked for.
 const TICK: Duration = Duration::from_millis(100);
-/// The only torrent of a session.
-const TORRENT: TorrentId = TorrentId(0);
-/// Connections beside those of peers: handshakes that are not over, and one to a tracker.
-const CONNECTIONS_BESIDE: usize = 32;
+/// How often figures are told, and room is looked for on the disk.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long after being asked to stop the disk is waited for. The process ends within three seconds.
+const LEAVE_WITHIN: Duration = Duration::from_millis(2700);
 
-/// What to do.
+/// What to do about a torrent.
+#[derive(Debug)]
 pub(crate) struct Job {
     /// The torrent; it has a v1 half.
     pub(crate) torrent: Arc<Torrent>,
@@ -49,32 +54,70 @@ pub(crate) struct Job {
     pub(crate) root: PathBuf,
     /// The pieces that are wanted; `None` for all.
     pub(crate) wanted: Option<Bitfield>,
+    /// The files that are wanted; `None` for all.
+    pub(crate) files: Option<Bitfield>,
     /// Pick pieces in their order.
     pub(crate) sequential: bool,
     /// Fetch, or only serve.
     pub(crate) mode: Mode,
-    /// Whether to hash what is there.
+    /// What to do about data that is there.
     pub(crate) check: Check,
+    /// Allocate files when they are made.
+    pub(crate) preallocate: bool,
+    /// Replace files that are in the way.
+    pub(crate) overwrite: bool,
+    /// The limits on it, in bytes per second; 0 for none.
+    pub(crate) limits: Limits,
     /// Peers to speak to besides those of trackers.
-    pub(crate) peers: Vec<SocketAddr>,
-    /// Leave when everything is there.
-    pub(crate) leave_when_complete: bool,
-    /// Leave after this long without a byte while something is missing.
-    pub(crate) stop_timeout: Option<Duration>,
-    /// Write down what happens.
-    pub(crate) record: Option<Recording>,
+    pub(crate) peers: Vec<std::net::SocketAddr>,
+    /// When it is over.
+    pub(crate) ends: Ends,
 }
 
-/// How to meet others.
-pub(crate) struct Net {
-    config: Config,
-    addr: SocketAddr,
-    listener: TcpListener,
-    backend: Choice,
-    open: Descriptors,
+impl Job {
+    /// Fetches or serves all of `torrent` in `root`, until everything is there. Change what does not
+    /// suit.
+    pub(crate) fn new(torrent: Arc<Torrent>, root: PathBuf, mode: Mode) -> Self {
+        Job {
+            torrent,
+            root,
+            wanted: None,
+            files: None,
+            sequential: false,
+            mode,
+            check: Check::Existing,
+            preallocate: false,
+            overwrite: false,
+            limits: Limits::default(),
+            peers: Vec::new(),
+            ends: Ends::WHEN_COMPLETE,
+        }
+    }
 }
 
-/// How a session ended.
+/// What happens to a torrent of a session.
+pub(crate) enum Happening<'a> {
+    /// Work on it begins, or waits for room.
+    Begun,
+    /// The engine told something else.
+    Event(&'a Event),
+    /// A second has passed.
+    Second,
+    /// There is no room for `need` bytes that are still to be written below or to `path`.
+    Full {
+        /// The folder or file.
+        path: &'a Path,
+        /// Bytes.
+        need: u64,
+    },
+    /// There is room again.
+    Room,
+    /// Work on it is over.
+    Ended(&'a Ended),
+}
+
+/// How a torrent ended.
+#[derive(Debug)]
 pub(crate) struct Ended {
     /// Why.
     pub(crate) why: Why,
@@ -84,7 +127,7 @@ pub(crate) struct Ended {
     pub(crate) figures: Figures,
 }
 
-/// A session in figures.
+/// A torrent of a session in figures.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     /// The torrent, seen from outside.
@@ -99,119 +142,41 @@ pub(crate) struct Figures {
     pub(crate) banned: u64,
 }
 
-/// Why a session ended.
+/// Why a torrent ended.
+#[derive(Debug)]
 pub(crate) enum Why {
-    /// Everything is there, and nothing else was asked for.
+    /// Everything is there, and it was served for as long as was asked for.
     Complete,
     /// Somebody asked.
     Asked,
-    /// No byte came for as long as [`Job::stop_timeout`].
-    NoPeers,
-    /// It could not go on.
+    /// It could not go on, or no byte came for as long as [`Ends::stop_timeout`].
     Failed(Failure),
 }
 
-impl Net {
-    /// Listens as the command line says.
-    pub(crate) fn new(args: &NetArgs, down_limit: u64) -> Result<Self, Failure> {
-        let loopback_only = args.bind.is_some_and(|ip| ip.to_canonical().is_loopback());
-        let outside = args
-            .peers
-            .iter()
-            .find(|peer| !peer.ip().to_canonical().is_loopback());
-        if let (true, Some(peer)) = (loopback_only, outside) {
-            let what = format!("--peer {peer} cannot be reached from a loopback address");
-            return Err(
-                Failure::usage(what).remedy("Leave --bind out, or bind to another address.")
-            );
-        }
-        let listener = listen::listen(args.bind, args.port)?;
-        let config = Config {
-            max_peers: args.max_peers,
-            max_connections: args.max_peers.saturating_add(CONNECTIONS_BESIDE),
-            down_limit: NonZeroU64::new(down_limit),
-            up_limit: NonZeroU64::new(args.up_limit),
-            loopback_only,
-            ..Config::default()
-        };
-        Net::on(listener, config, args.backend.choice())
-    }
-
-    /// Uses a socket that listens already.
-    pub(crate) fn on(
-        listener: TcpListener,
-        config: Config,
-        backend: Choice,
-    ) -> Result<Self, Failure> {
-        let addr = listener.local_addr().map_err(|error| {
-            Failure::new(Exit::Internal, "a listening socket has no address").because(error)
-        })?;
-        let open = Descriptors::of_process();
-        Ok(Net {
-            config: limits::fit(config, open),
-            addr,
-            listener,
-            backend,
-            open,
-        })
-    }
-
-    /// Says where others reach us, the most memory that will be taken, and what few open files mean.
-    pub(crate) fn introduce(&self, torrent: &Torrent, level: Level) {
-        if level > Level::Quiet {
-            say::line(format_args!("listening on {}", self.addr));
-        }
-        if level > Level::Normal {
-            let config = with_room_for(self.config.clone(), torrent);
-            say::line(Memory::of(&config, torrent.layout()));
-            if let Some(scarcity) = limits::scarcity(&config, self.open) {
-                say::line(scarcity);
-            }
-        }
-    }
-}
-
-/// Works until the job is done, `stop` is asked, or nothing more can be done. `tell` hears of
-/// everything that happens, before the session acts on it.
+/// Works until all `jobs` are done, `stop` is asked, or nothing more can be done; how each ended.
+/// `tell` hears what happens to which of them, before the session acts on it.
 pub(crate) fn run(
-    mut job: Job,
+    jobs: Vec<Job>,
     net: Net,
+    record: Option<Recording>,
     level: Level,
     stop: &Stop,
-    tell: impl FnMut(&Event, &Figures),
-) -> Result<Ended, Failure> {
-    let loopback_only = net.config.loopback_only;
-    let config = with_room_for(net.config, &job.torrent);
-    let options = Options {
-        backend: net.backend,
-        bind: net.addr.ip(),
-        listen: Listen::On(net.listener),
-        loopback_only,
-        max_open_files: net.open.files,
-        ..Options::default()
-    };
+    tell: impl FnMut(usize, Happening<'_>, &Figures),
+) -> Result<Vec<Ended>, Failure> {
+    let torrents: Vec<Arc<Torrent>> = jobs.iter().map(|job| Arc::clone(&job.torrent)).collect();
+    let (config, options) = net.settings(&torrents);
     let host = Host::new(options).map_err(refused_by_host)?;
     backend::tell(host.backend(), level);
     let begun = host.now();
     let seed = chance::seed()?;
     let engine = Engine::new(config.clone(), seed, begun)
         .map_err(|error| Failure::new(Exit::Usage, "the settings cannot work").because(error))?;
-    let beginning = (&config, seed, begun);
-    let mut engine = Driven::new(engine, beginning, &job.torrent, job.record.take())?;
-    let mut session = Session::new(job, level, stop.clone(), begun, tell)?;
+    let mut engine = Driven::new(engine, (&config, seed, begun), &torrents, record)?;
+    let mut session = Session::new(jobs, level, stop.clone(), begun, tell)?;
     host.run(&mut engine, |engine, now| session.look(engine, now))
         .map_err(refused_by_host)?;
     engine.finish()?;
-    Ok(session.ended())
-}
-
-/// Large pieces need a larger budget: two in flight for downloads, which have three quarters of it.
-fn with_room_for(config: Config, torrent: &Torrent) -> Config {
-    let least = torrent.layout().piece_length() as usize * 4;
-    Config {
-        memory_budget: config.memory_budget.max(least),
-        ..config
-    }
+    Ok(session.ones.into_iter().map(One::ended).collect())
 }
 
 /// Why the host does not run, and whether the system forbids it.
@@ -229,231 +194,230 @@ pub(crate) fn refused_by_host(error: HostError) -> Failure {
 }
 
 struct Session<T> {
-    job: Job,
-    root: Arc<str>,
+    /// The place of each is the number of its id.
+    ones: Vec<One>,
     level: Level,
     stop: Stop,
     tell: T,
-    progress: Progress,
+    /// All together, where there are several.
+    sum: Option<Progress>,
     next_show: Instant,
-    added: bool,
-    leaving: Option<Why>,
-    /// Whether the engine was told to leave.
+    next_second: Instant,
+    asked: bool,
+    /// Whether the engine was told to shut down.
     told: bool,
-    shut_down: bool,
-    /// When the check at the start was over.
-    checked_at: Option<Instant>,
-    completed_at: Option<Instant>,
-    /// When the last byte came, and how many had come by then.
-    last_byte: (Instant, u64),
-    now: Instant,
-    figures: Figures,
 }
 
-impl<T: FnMut(&Event, &Figures)> Session<T> {
-    fn new(job: Job, level: Level, stop: Stop, now: Instant, tell: T) -> Result<Self, Failure> {
-        let root = root_of(&job.root)?;
-        let progress = Progress::new(level, job.torrent.name());
+impl<T: FnMut(usize, Happening<'_>, &Figures)> Session<T> {
+    fn new(
+        jobs: Vec<Job>,
+        level: Level,
+        stop: Stop,
+        now: Instant,
+        tell: T,
+    ) -> Result<Self, Failure> {
+        let count = jobs.len();
+        let ones = (0..).map(TorrentId).zip(jobs);
+        let ones = ones.map(|(id, job)| One::new(job, id, level, now));
         Ok(Session {
-            job,
-            root,
+            ones: ones.collect::<Result<_, _>>()?,
             level,
             stop,
             tell,
-            progress,
+            sum: Progress::of_all(level, count),
             next_show: now,
-            added: false,
-            leaving: None,
+            next_second: now,
+            asked: false,
             told: false,
-            shut_down: false,
-            checked_at: None,
-            completed_at: None,
-            last_byte: (now, 0),
-            now,
-            figures: Figures::default(),
         })
     }
 
     /// A look at the engine before each of its turns.
     fn look(&mut self, engine: &mut Driven, now: Instant) -> Control {
-        self.now = now;
-        if !self.added {
-            self.added = true;
-            self.begin(engine);
-        }
         while let Some(event) = engine.engine().poll_event() {
-            self.measure(engine);
-            self.take(&event);
-        }
-        if self.shut_down {
-            return Control::Stop;
+            tracing::debug!(?event);
+            let Some(at) = torrent_of(&event) else {
+                return Control::Stop;
+            };
+            self.take(engine, at, &event, now);
         }
         if now >= self.next_show {
             self.next_show = now + TICK;
-            // Who leaves has figures of no news.
-            if self.leaving.is_none() {
-                self.measure(engine);
-                self.progress.show(&Status::of_torrent(&self.figures.stats));
-                self.look_for_an_end();
-            }
+            self.tick(engine, now);
         }
-        if self.leaving.is_some() && !self.told {
-            self.told = true;
-            engine.handle(now, Input::Command(Command::ShutDown));
-        }
+        self.let_go(engine, now);
         Control::Wait(Some(self.next_show))
     }
 
-    fn begin(&mut self, engine: &mut Driven) {
-        let add = Add {
-            id: TORRENT,
-            torrent: Arc::clone(&self.job.torrent),
-            root: Arc::clone(&self.root),
-            wanted: self.job.wanted.take(),
-            sequential: self.job.sequential,
-            mode: self.job.mode,
-            check: self.job.check,
-            announce: true,
-            preallocate: false,
-            files: None,
-            overwrite: false,
-            down_limit: None,
-            up_limit: None,
-        };
-        engine.handle(self.now, Input::Command(Command::Add(add)));
-        for &addr in &self.job.peers {
-            engine.handle(
-                self.now,
-                Input::Command(Command::AddPeer {
-                    torrent: TORRENT,
-                    addr,
-                }),
-            );
-        }
-    }
-
-    /// Keeps the figures; the last ones stay when the torrent is gone.
-    fn measure(&mut self, engine: &mut Driven) {
-        let Some(stats) = engine.engine().stats(self.now, TORRENT) else {
+    fn take(&mut self, engine: &mut Driven, at: usize, event: &Event, now: Instant) {
+        let Some(one) = self.ones.get_mut(at) else {
             return;
         };
-        if self.leaving.is_none() {
-            self.figures.peers_most = self.figures.peers_most.max(stats.peers);
-            self.figures.stats = stats;
-        }
-        let fetching_since = self.checked_at.unwrap_or(self.now);
-        self.figures.fetching = self.completed_at.unwrap_or(self.now).since(fetching_since);
-    }
-
-    fn take(&mut self, event: &Event) {
-        (self.tell)(event, &self.figures);
+        one.measure(engine, now);
         match event {
-            Event::Checked { pieces, .. } => self.checked(*pieces),
-            Event::Completed { .. } => {
-                self.completed_at = Some(self.now);
-                if self.job.leave_when_complete {
-                    self.leave(Why::Complete);
-                }
+            Event::DiskFull { error, need, .. } => {
+                let path = one.path_of(*error);
+                let full = Happening::Full {
+                    path: &path,
+                    need: *need,
+                };
+                (self.tell)(at, full, &one.figures);
             }
-            Event::Refused { reason, .. } => {
-                let what = format!("the torrent cannot be taken up: {reason}");
-                self.leave(Why::Failed(Failure::new(Exit::BadTorrent, what)));
-            }
-            Event::DiskFailed { action, error, .. } => {
-                let failure = self.disk_failure(action, *error);
-                self.leave(Why::Failed(failure));
-            }
-            Event::Corrupt { .. } => self.figures.corrupt += 1,
-            Event::Banned { .. } => self.figures.banned += 1,
-            Event::ShutDown => self.shut_down = true,
-            Event::Added { .. }
-            | Event::Announced { .. }
-            | Event::DiskFull { .. }
-            | Event::DiskRoom { .. }
-            | Event::StateNotSaved { .. }
-            | Event::Removed { .. } => {}
+            Event::DiskRoom { .. } => (self.tell)(at, Happening::Room, &one.figures),
+            event => (self.tell)(at, Happening::Event(event), &one.figures),
+        }
+        one.take(event, now);
+        if one.stage == Stage::Over {
+            self.tell_end(at);
         }
     }
 
-    /// The data that was there is known. A seed without any has nothing to do.
-    fn checked(&mut self, pieces: u32) {
-        self.checked_at = Some(self.now);
-        self.last_byte.0 = self.now;
-        if self.job.mode == Mode::Seed && pieces == 0 {
-            let root = Escaped::path(&self.job.root).to_string();
-            let what = format!("no piece of the torrent's data is right in {root}");
-            let failure = Failure::new(Exit::CheckFailed, what);
-            self.leave(Why::Failed(
-                failure.remedy("Name the folder that holds it with --data."),
-            ));
+    fn tick(&mut self, engine: &mut Driven, now: Instant) {
+        let is_second = now >= self.next_second;
+        if is_second {
+            self.next_second = now + SECOND;
         }
-    }
-
-    fn look_for_an_end(&mut self) {
         if self.stop.is_asked() {
-            if self.level > Level::Quiet {
-                say::line("leaving in good order; Ctrl-C again leaves at once");
+            self.leave_all();
+        }
+        for at in 0..self.ones.len() {
+            let one = &mut self.ones[at];
+            match one.stage {
+                Stage::New => {
+                    (self.tell)(at, Happening::Begun, &one.figures);
+                    one.stage = Stage::Waiting;
+                    self.admit(engine, at, now);
+                }
+                Stage::Waiting if is_second => self.admit(engine, at, now),
+                Stage::Working => {
+                    one.measure(engine, now);
+                    one.look_for_an_end(now);
+                    one.progress.show(&Status::of_torrent(&one.figures.stats));
+                    if is_second {
+                        (self.tell)(at, Happening::Second, &one.figures);
+                    }
+                }
+                Stage::Waiting | Stage::Leaving | Stage::Over => {}
             }
-            return self.leave(Why::Asked);
         }
-        if self.figures.stats.phase != Phase::Downloading
-            || self.figures.stats.downloaded > self.last_byte.1
-        {
-            self.last_byte = (self.now, self.figures.stats.downloaded);
-        }
-        let quiet = self.now.since(self.last_byte.0);
-        if self
-            .job
-            .stop_timeout
-            .is_some_and(|patience| quiet >= patience)
-        {
-            self.leave(Why::NoPeers);
+        if let Some(sum) = &mut self.sum {
+            let all = self.ones.iter().map(|one| &one.figures.stats);
+            sum.show(&Status::of_all(all));
         }
     }
 
-    fn leave(&mut self, why: Why) {
-        if self.leaving.is_none() {
-            self.leaving = Some(why);
-        }
-    }
-
-    fn disk_failure(&self, action: &str, error: DiskError) -> Failure {
-        let file = error
-            .file
-            .and_then(|file| self.job.torrent.layout().files().get(file.at()));
-        let mut path = self.job.root.clone();
-        path.extend(file.into_iter().flat_map(|file| &file.path));
-        match error.error.code {
-            0 => {
-                let cause = std::io::Error::other(error.error.kind.to_string());
-                Failure::disk(action, &path, cause)
+    /// Has the engine take a torrent up if there is room for it.
+    fn admit(&mut self, engine: &mut Driven, at: usize, now: Instant) {
+        let working = |one: &&One| matches!(one.stage, Stage::Working | Stage::Leaving);
+        let others = self.ones.iter().filter(working).map(|one| &one.job);
+        let room = space::look(&self.ones[at].job, others);
+        let one = &mut self.ones[at];
+        let was_full = one.full_since.is_some();
+        match room {
+            Ok(()) => {
+                if was_full {
+                    (self.tell)(at, Happening::Room, &one.figures);
+                }
+                one.begin(engine, now);
             }
-            code => Failure::disk(action, &path, std::io::Error::from_raw_os_error(code)),
+            Err(lack) => {
+                if !was_full {
+                    let full = Happening::Full {
+                        path: &lack.folder,
+                        need: lack.need,
+                    };
+                    (self.tell)(at, full, &one.figures);
+                }
+                one.lacks_room(lack, now);
+            }
         }
     }
 
-    fn ended(self) -> Ended {
-        Ended {
-            why: self.leaving.unwrap_or(Why::Asked),
-            complete: self.completed_at.is_some(),
-            figures: self.figures,
+    fn leave_all(&mut self) {
+        if !std::mem::replace(&mut self.asked, true) && self.level > Level::Quiet {
+            say::line("leaving in good order; Ctrl-C again leaves at once");
         }
+        self.ones.iter_mut().for_each(|one| one.leave(Why::Asked));
+        let is_late = self.stop.asked_for().is_some_and(|ago| ago >= LEAVE_WITHIN);
+        if is_late && self.ones.iter().any(|one| one.stage == Stage::Leaving) {
+            self.abandon();
+        }
+    }
+
+    /// The disk hangs: what it has not taken is lost, and nobody is kept any longer.
+    fn abandon(&mut self) {
+        for at in 0..self.ones.len() {
+            let one = &mut self.ones[at];
+            if std::mem::replace(&mut one.stage, Stage::Over) == Stage::Over {
+                continue;
+            }
+            let folder = Escaped::path(&one.job.root).to_string();
+            say::line(format_args!(
+                "{}: the disk does not answer: what came last was not saved in {folder} and is \
+                 hashed or fetched again",
+                Escaped(one.job.torrent.name()),
+            ));
+            self.tell_end(at);
+        }
+        stop::leave_at_once();
+    }
+
+    /// Has the engine let go of what is over, and ends when nothing is left.
+    fn let_go(&mut self, engine: &mut Driven, now: Instant) {
+        for at in 0..self.ones.len() {
+            let one = &mut self.ones[at];
+            if one.why.is_none() {
+                continue;
+            }
+            match one.stage {
+                Stage::Working => {
+                    one.stage = Stage::Leaving;
+                    let (torrent, data) = (one.id, Data::Keep);
+                    engine.handle(now, Input::Command(Command::Remove { torrent, data }));
+                }
+                Stage::New | Stage::Waiting => {
+                    one.stage = Stage::Over;
+                    self.tell_end(at);
+                }
+                Stage::Leaving | Stage::Over => {}
+            }
+        }
+        if !self.told && self.ones.iter().all(|one| one.stage == Stage::Over) {
+            self.told = true;
+            engine.handle(now, Input::Command(Command::ShutDown));
+        }
+    }
+
+    fn tell_end(&mut self, at: usize) {
+        let one = &mut self.ones[at];
+        one.progress.clear();
+        let ended = one.end();
+        (self.tell)(at, Happening::Ended(ended), &ended.figures);
     }
 }
 
-/// The engine's paths are text, so the folder's must be.
-fn root_of(root: &Path) -> Result<Arc<str>, Failure> {
-    let text = root.to_str().ok_or_else(|| {
-        let what = format!("the name of {} is not UTF-8", Escaped::path(root));
-        Failure::usage(what).remedy("Choose a folder whose name is.")
-    })?;
-    Ok(Arc::from(text))
+/// The place of the torrent that `event` is about; `None` where it is about all.
+fn torrent_of(event: &Event) -> Option<usize> {
+    match event {
+        Event::Added { torrent }
+        | Event::Refused { torrent, .. }
+        | Event::Checked { torrent, .. }
+        | Event::Completed { torrent }
+        | Event::Announced { torrent, .. }
+        | Event::Banned { torrent, .. }
+        | Event::Corrupt { torrent, .. }
+        | Event::DiskFailed { torrent, .. }
+        | Event::DiskFull { torrent, .. }
+        | Event::DiskRoom { torrent }
+        | Event::StateNotSaved { torrent, .. }
+        | Event::Removed { torrent } => Some(torrent.0 as usize),
+        Event::ShutDown => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ripcurrent_proto::meta::create::{Content, Creation};
 
     /// A system that forbids io_uring ends with the code for that, and the remedy is told.
     #[test]
@@ -461,23 +425,5 @@ mod tests {
         let failure = refused_by_host(HostError::RingForbidden);
         assert_eq!(failure.exit(), Exit::Forbidden);
         assert!(failure.to_string().contains("seccomp"), "{failure}");
-    }
-
-    /// Pieces of any allowed length fit the budget, which grows only where it must.
-    #[test]
-    fn the_budget_grows_with_the_pieces() {
-        for (piece_length, budget) in [(1 << 20, 64 << 20), (64 << 20, 256 << 20)] {
-            let content = Content::File {
-                len: 1,
-                executable: false,
-            };
-            let creation = Creation::new("a", content, Some(piece_length)).unwrap();
-            let bytes = creation.finish(&[[0; 20]]).unwrap();
-            let torrent = Torrent::parse(bytes.into()).unwrap();
-            assert_eq!(
-                with_room_for(Config::default(), &torrent).memory_budget,
-                budget
-            );
-        }
     }
 }

@@ -31,7 +31,7 @@ fn values(matches: &ArgMatches, id: &str) -> Vec<OsString> {
 }
 
 /// Values of which every flag that takes one accepts one, as in a file.
-const SAMPLES: [&str; 9] = [
+const SAMPLES: [&str; 10] = [
     "true",
     "2",
     "\"1..2\"",
@@ -41,6 +41,7 @@ const SAMPLES: [&str; 9] = [
     "\"x\"",
     "\"epoll\"",
     "\"direct\"",
+    "\"full\"",
 ];
 
 fn walk(command: &Command, names: &[String], seen: &mut usize) {

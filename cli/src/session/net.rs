@@ -1,0 +1,175 @@
+//! How a session meets others, and the memory that this takes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use ripcurrent_proto::api::Config;
+use ripcurrent_proto::meta::Torrent;
+use ripcurrent_runtime_uring::{Choice, Descriptors, Listen, Options};
+
+use crate::args::{DEFAULT_PORT, NetArgs};
+use crate::exit::{Exit, Failure};
+use crate::limits;
+use crate::listen;
+use crate::memory::Memory;
+use crate::say::{self, Level};
+
+/// Connections beside those of peers: handshakes that are not over, and those to trackers.
+const CONNECTIONS_BESIDE: usize = 32;
+/// The most peers of all torrents together, unless one alone may have more: each takes memory.
+const PEERS_MOST: usize = 500;
+
+/// Limits in bytes per second; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// What is received.
+    pub(crate) down: u64,
+    /// Blocks that are sent.
+    pub(crate) up: u64,
+}
+
+/// How to meet others.
+pub(crate) struct Net {
+    config: Config,
+    addr: SocketAddr,
+    listener: TcpListener,
+    backend: Choice,
+    open: Descriptors,
+    /// Another port was to be had than the usual one, and nobody asked for it.
+    moved: bool,
+}
+
+impl Net {
+    /// Listens as the command line says, for so many torrents.
+    pub(crate) fn new(args: &NetArgs, down_limit: u64, torrents: usize) -> Result<Self, Failure> {
+        let loopback_only = args.bind.is_some_and(|ip| ip.to_canonical().is_loopback());
+        let outside = args
+            .peers
+            .iter()
+            .find(|peer| !peer.ip().to_canonical().is_loopback());
+        if let (true, Some(peer)) = (loopback_only, outside) {
+            let what = format!("--peer {peer} cannot be reached from a loopback address");
+            return Err(
+                Failure::usage(what).remedy("Leave --bind out, or bind to another address.")
+            );
+        }
+        let listener = listen::listen(args.bind, args.port)?;
+        let peers = args.max_peers.saturating_mul(torrents);
+        let peers = peers.min(args.max_peers.max(PEERS_MOST));
+        let config = Config {
+            max_peers: args.max_peers,
+            max_connections: peers.saturating_add(CONNECTIONS_BESIDE),
+            down_limit: NonZeroU64::new(down_limit),
+            up_limit: NonZeroU64::new(args.up_limit),
+            loopback_only,
+            ..Config::default()
+        };
+        let net = Net::on(listener, config, args.backend.choice())?;
+        let moved = args.port.is_none() && net.addr.port() != DEFAULT_PORT;
+        Ok(Net { moved, ..net })
+    }
+
+    /// Uses a socket that listens already.
+    pub(crate) fn on(
+        listener: TcpListener,
+        config: Config,
+        backend: Choice,
+    ) -> Result<Self, Failure> {
+        let addr = listener.local_addr().map_err(|error| {
+            Failure::new(Exit::Internal, "a listening socket has no address").because(error)
+        })?;
+        let open = Descriptors::of_process();
+        Ok(Net {
+            config: limits::fit(config, open),
+            addr,
+            listener,
+            backend,
+            open,
+            moved: false,
+        })
+    }
+
+    /// Where others reach us.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where others reach us, in words.
+    pub(crate) fn greeting(&self) -> String {
+        let addr = self.addr;
+        match self.moved {
+            true => format!("listening on {addr} (port {DEFAULT_PORT} is in use)"),
+            false => format!("listening on {addr}"),
+        }
+    }
+
+    /// Says the most memory that will be taken, and what few open files mean, if that is asked for.
+    pub(crate) fn introduce(&self, torrents: &[Arc<Torrent>], level: Level) {
+        if level > Level::Normal {
+            let config = with_room_for(self.config.clone(), torrents);
+            let layouts: Vec<_> = torrents.iter().map(|torrent| &**torrent.layout()).collect();
+            say::line(Memory::of(&config, &layouts));
+            if let Some(scarcity) = limits::scarcity(&config, self.open) {
+                say::line(scarcity);
+            }
+        }
+    }
+
+    /// The settings of the engine and of the host.
+    pub(super) fn settings(self, torrents: &[Arc<Torrent>]) -> (Config, Options) {
+        let options = Options {
+            backend: self.backend,
+            bind: self.addr.ip(),
+            listen: Listen::On(self.listener),
+            loopback_only: self.config.loopback_only,
+            max_open_files: self.open.files,
+            ..Options::default()
+        };
+        (with_room_for(self.config, torrents), options)
+    }
+}
+
+/// Large pieces need a larger budget: two in flight for downloads, which have three quarters of it.
+/// All torrents share it.
+fn with_room_for(config: Config, torrents: &[Arc<Torrent>]) -> Config {
+    let lengths = torrents
+        .iter()
+        .map(|torrent| torrent.layout().piece_length());
+    let least = lengths.max().unwrap_or(0) as usize * 4;
+    Config {
+        memory_budget: config.memory_budget.max(least),
+        ..config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ripcurrent_proto::meta::create::{Content, Creation};
+
+    fn torrent(piece_length: u32) -> Arc<Torrent> {
+        let content = Content::File {
+            len: 1,
+            executable: false,
+        };
+        let creation = Creation::new("a", content, Some(piece_length)).unwrap();
+        let bytes = creation.finish(&[[0; 20]]).unwrap();
+        Arc::new(Torrent::parse(bytes.into()).unwrap())
+    }
+
+    /// Pieces of any allowed length fit the budget, which grows only where it must, and once for
+    /// all torrents.
+    #[test]
+    fn the_budget_grows_with_the_pieces() {
+        for (lengths, budget) in [
+            (vec![1 << 20], 64 << 20),
+            (vec![64 << 20], 256 << 20),
+            (vec![1 << 20, 64 << 20, 64 << 20], 256 << 20),
+        ] {
+            let torrents: Vec<_> = lengths.into_iter().map(torrent).collect();
+            let config = with_room_for(Config::default(), &torrents);
+            assert_eq!(config.memory_budget, budget);
+        }
+    }
+}

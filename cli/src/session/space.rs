@@ -1,0 +1,237 @@
+//! Whether there is room for what is to come, before anything is fetched.
+//!
+//! An estimate, on the safe side only as far as it is certain: what changes later is the engine's
+//! to find out, and it waits as well.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ripcurrent_proto::api::Mode;
+use ripcurrent_proto::meta::layout::{FileEntry, FileKind, Layout, PieceIndex};
+use rustix::fs::{SeekFrom, seek, statvfs};
+
+use super::Job;
+
+/// The bytes of a block in `stat`, whatever the file system's own are.
+const STAT_BLOCK: u64 = 512;
+
+/// A file system with too little room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lack {
+    /// The folder that is to be written to.
+    pub(super) folder: PathBuf,
+    /// Bytes that are still to be written there.
+    pub(super) need: u64,
+    /// Bytes that are free.
+    pub(super) free: u64,
+}
+
+/// A file system, as far as it can be seen.
+struct Volume {
+    device: u64,
+    free: u64,
+}
+
+/// Finds out whether what `job` lacks fits beside what `others` lack that have begun.
+pub(super) fn look<'a>(job: &'a Job, others: impl Iterator<Item = &'a Job>) -> Result<(), Lack> {
+    let Some(volume) = Volume::of(&job.root) else {
+        return Ok(());
+    };
+    let same = others
+        .filter(|other| Volume::of(&other.root).is_some_and(|other| other.device == volume.device));
+    let jobs: Vec<&Job> = same.chain([job]).collect();
+    let need_by = |measure: fn(&Path, u64) -> u64| -> u64 {
+        jobs.iter().map(|job| missing(job, measure)).sum()
+    };
+    let free = volume.free;
+    // Counting holes takes a walk through them, so only where it matters.
+    if missing(job, by_blocks) == 0 || need_by(by_blocks) <= free {
+        return Ok(());
+    }
+    match need_by(by_holes) {
+        need if missing(job, by_holes) > 0 && need > free => Err(Lack {
+            folder: std::path::absolute(&job.root).unwrap_or_else(|_| job.root.clone()),
+            need,
+            free,
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl Volume {
+    /// The one that `folder` lies on, or will; `None` where nobody can tell.
+    fn of(folder: &Path) -> Option<Self> {
+        let folder = std::path::absolute(folder).ok()?;
+        let there = folder.ancestors().find(|above| above.exists())?;
+        let device = there.metadata().ok()?.dev();
+        let volume = statvfs(there).ok()?;
+        // Some file systems of programs tell nothing of their size.
+        (volume.f_blocks > 0).then(|| Volume {
+            device,
+            free: volume.f_bavail.saturating_mul(volume.f_frsize),
+        })
+    }
+}
+
+/// The bytes that the files of `job` have still to take, as `measure` sees each.
+fn missing(job: &Job, measure: fn(&Path, u64) -> u64) -> u64 {
+    if job.mode == Mode::Seed {
+        return 0;
+    }
+    let layout = job.torrent.layout();
+    let wanted = |(index, file): (usize, &FileEntry)| {
+        let bytes = wanted_bytes(job, layout, index, file);
+        if bytes == 0 {
+            return 0;
+        }
+        let mut path = job.root.clone();
+        path.extend(&file.path);
+        // A file whose half is wanted may have the other half.
+        measure(&path, file.len).min(bytes)
+    };
+    layout.files().iter().enumerate().map(wanted).sum()
+}
+
+fn wanted_bytes(job: &Job, layout: &Layout, index: usize, file: &FileEntry) -> u64 {
+    let is_data = matches!(file.kind, FileKind::Regular { .. });
+    let is_unwanted = job
+        .files
+        .as_ref()
+        .is_some_and(|files| !files.contains(index));
+    if !is_data || is_unwanted {
+        return 0;
+    }
+    let Some(pieces) = &job.wanted else {
+        return file.len;
+    };
+    let length = u64::from(layout.piece_length());
+    let (begin, end) = (file.offset, file.offset + file.len);
+    let of_piece = |piece: u64| {
+        let from = (piece * length).max(begin);
+        let len = u64::from(layout.piece_len(PieceIndex(piece as u32)));
+        (piece * length + len).min(end).saturating_sub(from)
+    };
+    let covered = begin / length..end.div_ceil(length);
+    covered
+        .filter(|piece| pieces.contains(*piece as usize))
+        .map(of_piece)
+        .sum()
+}
+
+/// What a file of `len` bytes lacks by the blocks that it has: too much where the file system
+/// compresses.
+fn by_blocks(path: &Path, len: u64) -> u64 {
+    let has = |path: &Path| {
+        let metadata = path.metadata().ok().filter(|there| there.is_file())?;
+        Some(metadata.blocks().saturating_mul(STAT_BLOCK))
+    };
+    let has = has(&unfinished(path)).or_else(|| has(path));
+    len.saturating_sub(has.unwrap_or(0))
+}
+
+/// What it lacks by its holes and its end, if that is less: too much where blocks are allocated and
+/// not written.
+fn by_holes(path: &Path, len: u64) -> u64 {
+    let lacking = by_blocks(path, len);
+    let file = File::open(unfinished(path)).or_else(|_| File::open(path));
+    match file.ok().and_then(|file| data_in(&file, len)) {
+        Some(data) => lacking.min(len - data),
+        None => lacking,
+    }
+}
+
+/// The bytes of `file` before `len` that are in no hole.
+fn data_in(file: &File, len: u64) -> Option<u64> {
+    let end = file.metadata().ok()?.len().min(len);
+    let (mut data, mut at) = (0, 0);
+    while at < end {
+        let Ok(from) = seek(file, SeekFrom::Data(at)) else {
+            // Behind the last data there is only a hole.
+            break;
+        };
+        let to = seek(file, SeekFrom::Hole(from)).ok()?.max(from + 1);
+        data += to.min(end).saturating_sub(from.min(end));
+        at = to;
+    }
+    Some(data)
+}
+
+/// The name of `path` while it is incomplete.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use ripcurrent_proto::base::bits::Bitfield;
+    use ripcurrent_proto::meta::Torrent;
+    use ripcurrent_proto::meta::create::{Content, Creation};
+    use std::os::unix::fs::FileExt;
+
+    const LEN: u64 = 1 << 20;
+
+    fn job(root: &Path, len: u64) -> Job {
+        let content = Content::File {
+            len,
+            executable: false,
+        };
+        let creation = Creation::new("film", content, Some(1 << 18)).unwrap();
+        let pieces = vec![[0; 20]; creation.layout().pieces() as usize];
+        let bytes = creation.finish(&pieces).unwrap();
+        let torrent = Arc::new(Torrent::parse(bytes.into()).unwrap());
+        Job::new(torrent, root.to_path_buf(), Mode::Download)
+    }
+
+    /// What is written already needs no room, in a sparse file no more than its holes; a folder that
+    /// is not there yet needs room for everything; to serve needs none.
+    #[test]
+    fn only_what_is_missing_needs_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut job = job(dir.path(), LEN);
+        let lacks = |job: &Job| [missing(job, by_blocks), missing(job, by_holes)];
+        assert_eq!(lacks(&job), [LEN; 2]);
+        let part = File::create(dir.path().join("film.part")).unwrap();
+        part.set_len(LEN).unwrap();
+        part.write_all_at(&vec![1; 1 << 18], 1 << 19).unwrap();
+        assert_eq!(lacks(&job), [LEN * 3 / 4; 2]);
+        let mut pieces = Bitfield::new(4);
+        pieces.insert(2);
+        pieces.insert(3);
+        job.wanted = Some(pieces);
+        assert_eq!(lacks(&job), [LEN / 2; 2]);
+        job.files = Some(Bitfield::new(1));
+        assert_eq!(lacks(&job), [0; 2]);
+        (job.wanted, job.files) = (None, None);
+        job.root = dir.path().join("new/folder");
+        assert_eq!(lacks(&job), [LEN; 2]);
+        job.mode = Mode::Seed;
+        assert_eq!(lacks(&job), [0; 2]);
+    }
+
+    /// Torrents on one file system are added up, and the lack names the folder and both sizes.
+    #[test]
+    fn torrents_share_the_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = Volume::of(dir.path()).unwrap().free;
+        let piece = u64::from(u32::MAX);
+        let half = job(dir.path(), (free / 3 * 2).min(piece));
+        assert_eq!(look(&half, [].into_iter()), Ok(()));
+        let others: Vec<Job> = (0..=free / half.torrent.layout().total_len())
+            .map(|at| {
+                job(
+                    &dir.path().join(at.to_string()),
+                    half.torrent.layout().total_len(),
+                )
+            })
+            .collect();
+        let lack = look(&half, others.iter()).unwrap_err();
+        assert_eq!(lack.folder, dir.path());
+        assert!(lack.need > lack.free, "{lack:?}");
+    }
+}
