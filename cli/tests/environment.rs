@@ -53,8 +53,8 @@ fn few_open_files_mean_fewer_connections() {
         let command = pair.fetching(&mut command, &addr).args(peers);
         let args = ["-v", "--max-peers", "50", "--backend", backend];
         let mut download = Running::start(command.args(args));
-        let door = download.expect_address("listening on");
         let said = download.expect("64 files may be open");
+        let door = download.expect_address("listening on");
         let shares = format!("{CONNECTIONS} connections, {PEERS} peers");
         assert!(said.contains(&shares), "{said}");
         download.expect("seeding until");
