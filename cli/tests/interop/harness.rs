@@ -15,7 +15,7 @@ pub(crate) use program::{Program, has_ipv6, python};
 pub(crate) use world::{Torrent, World, wait_until_listening};
 
 /// How long a transfer may take before a scene gives up. Generous: a busy machine is no fault.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Asks until the answer is there.
 ///

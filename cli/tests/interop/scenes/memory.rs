@@ -13,7 +13,10 @@ fn a_download_from_twenty_peers_keeps_to_its_budget() {
     let torrent = world.torrent(Content::Large, &[]);
     let folder = world.folder("fetched");
     let mut seeds = Vec::new();
-    let mut peer = Peer::download_and_seed(&torrent, &folder).talkative();
+    let mut peer = Peer::download_and_seed(&torrent, &folder)
+        .talkative()
+        // Long enough for all to be seen at once.
+        .with("--down-limit", &torrent.rate_to_take(3));
     for _ in 0..SEEDS {
         let seed = Peer::seed(&torrent);
         peer = peer.knowing(seed.address());
