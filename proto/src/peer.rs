@@ -40,10 +40,10 @@ pub enum Violation {
     /// A bitfield that does not fit the torrent.
     #[error("bad bitfield: {0}")]
     Bitfield(#[from] BadBitfield),
-    /// A have-all or have-none that is not the first message (BEP 6). A bitfield may come later, as
-    /// the sum of many haves: aria2 does that, whatever BEP 3 says.
-    #[error("have-all or have-none after other messages")]
-    LateHaveAll,
+    /// A have-none that is not the first message (BEP 6). A bitfield or a have-all may come later, as
+    /// the sum of many haves: aria2 does that, whatever BEP 3 and 6 say.
+    #[error("have-none after other messages")]
+    LateHaveNone,
     /// With the fast extension, the first message must tell what the peer has (BEP 6).
     #[error("the first message does not tell what the peer has")]
     NoBitfield,

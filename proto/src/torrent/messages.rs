@@ -82,13 +82,15 @@ impl Torrent {
             Message::HaveAll | Message::HaveNone if !session.peer.is_fast() => {
                 return Err(Violation::NotFast);
             }
+            Message::HaveNone if session.counted.is_some() => return Err(Violation::LateHaveNone),
+            // Said again and again it would cost us more than them.
+            Message::HaveAll if session.counted.is_some() && session.peer.have.is_full() => {
+                return Ok(());
+            }
             Message::HaveAll => Bitfield::full(pieces),
             Message::HaveNone => Bitfield::new(pieces),
             _ => return self.later_message(now, conn, session, message, shared),
         };
-        if session.counted.is_some() && !matches!(message, Message::Bitfield(_)) {
-            return Err(Violation::LateHaveAll);
-        }
         if let Some(counted) = session.counted.take() {
             // Some clients (aria2) sum up many haves in a bitfield. What a peer told before stands.
             self.picker.peer_left(counted, &session.peer.have);

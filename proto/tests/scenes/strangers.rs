@@ -189,7 +189,7 @@ fn broken_form_ends_the_connection() {
     let mut wild_have = have_none_then.clone();
     Message::Have(9999).encode(&mut wild_have);
     let mut twice = have_none_then.clone();
-    Message::HaveAll.encode(&mut twice);
+    Message::HaveNone.encode(&mut twice);
     let scripts: [(&str, Vec<u8>); 9] = [
         ("not BitTorrent", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("another torrent", handshake([1; 20], fast)),
@@ -251,6 +251,30 @@ fn a_later_bitfield_sums_up_haves() {
         let peers = world.hosts[host].engine.machine().peers(now, TORRENT);
         let told: Vec<usize> = peers.map(|peer| peer.pieces).collect();
         assert_eq!(told, [2], "{mode:?}");
+    }
+}
+
+/// So is a have-all: aria2 sends it for its last haves, even to whom it has told everything already.
+#[test]
+fn a_later_have_all_sums_up_haves() {
+    let (torrent, _) = torrent(PIECE, &[1_000_000]);
+    let (hash, pieces) = (torrent.hashes().v1.unwrap(), torrent.layout().pieces());
+    for first in [Message::HaveNone, Message::HaveAll] {
+        let mut bytes = handshake(hash, Reserved::NONE.with_fast());
+        first.encode(&mut bytes);
+        Message::HaveAll.encode(&mut bytes);
+        Message::Unchoke.encode(&mut bytes);
+        let mut world = World::new(1);
+        let host = world.host(Config::default());
+        world.command(host, Command::Add(add(&torrent, Mode::Download)));
+        world.run_for(Duration::from_millis(100));
+        world.stranger(host, LIAR, Box::new(Parrot(bytes)));
+        world.run_for(Duration::from_secs(1));
+        assert!(world.stranger_is_there(0), "{first:?}");
+        let now = world.now();
+        let peers = world.hosts[host].engine.machine().peers(now, TORRENT);
+        let told: Vec<usize> = peers.map(|peer| peer.pieces).collect();
+        assert_eq!(told, [pieces as usize], "{first:?}");
     }
 }
 

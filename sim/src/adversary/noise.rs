@@ -58,7 +58,7 @@ enum Breach {
     Unasked,
     /// Rejects what nobody asked for (BEP 6).
     Rejections,
-    /// Tells twice that it has everything (BEP 6).
+    /// Tells that it has everything, and then that it has nothing (BEP 6).
     Twice,
     /// Speaks the fast extension without having said so (BEP 6).
     NotFast,
@@ -138,7 +138,7 @@ impl Conduct for Illegal {
                 let range = talk.any_block();
                 talk.say(Message::Reject(range));
             }),
-            Some(Breach::Twice) => talk.say(Message::HaveAll),
+            Some(Breach::Twice) => talk.say(Message::HaveNone),
             Some(Breach::Beyond) => (0..AGAIN_AND_AGAIN).for_each(|_| {
                 let range = BlockRequest {
                     piece: talk.layout().pieces(),
