@@ -10,11 +10,14 @@ mod transfer;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::backend::BackendArgs;
+use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
+use crate::say;
 use crate::settings::Settings;
 use crate::units::parse_size;
 
@@ -39,12 +42,17 @@ const LAST: usize = 900;
 #[derive(Debug, Parser)]
 #[command(name = "ripcurrent", version, after_help = ending(), propagate_version = true)]
 pub(crate) struct Cli {
-    /// Say more: trackers, failed pieces, the memory bound; twice for every event.
+    /// Say more: trackers, failed pieces, the memory bound; twice for every event,
+    /// three times for everything.
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = LAST)]
     pub(crate) verbose: u8,
     /// Say nothing but errors.
     #[arg(short, long, global = true, conflicts_with = "verbose", display_order = LAST)]
     pub(crate) quiet: bool,
+    /// Append what happens to this file, in more detail than is shown. RUST_LOG, as in
+    /// `ripcurrent=trace`, says for both what is told.
+    #[arg(long, value_name = "FILE", global = true, display_order = LAST, value_hint = ValueHint::FilePath)]
+    pub(crate) log: Option<PathBuf>,
     /// Read settings from this file [default: $XDG_CONFIG_HOME/ripcurrent/config.toml].
     #[arg(long, value_name = "FILE", global = true, display_order = LAST, value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
@@ -119,14 +127,34 @@ impl Command {
 /// The port that is tried first.
 pub(crate) const DEFAULT_PORT: u16 = 6881;
 
-/// Reads the command line of the process and the settings; ends the process where the command line
-/// is wrong or asks for help.
-pub(crate) fn parse() -> Result<Cli, Failure> {
+/// Reads the command line of the process and the settings; else says what is wrong, or what was
+/// asked for, and how to end.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
     let line = with_default_command(std::env::args_os().collect());
     read(line, definition()).map_err(|mistake| match mistake {
-        Mistake::Line(error) => error.exit(),
-        Mistake::Settings(failure) => failure,
+        Mistake::Line(error) => {
+            show(&error);
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+        }
+        Mistake::Settings(failure) => {
+            say::line(format_args!("error: {failure}"));
+            failure.exit().into()
+        }
     })
+}
+
+/// Shows what is wrong with the command line, or the help. Names of files that a shell put there may
+/// hold anything.
+fn show(error: &clap::Error) {
+    let text = error.to_string();
+    let is_harmless = |line: &str| Escaped(line).to_string() == line;
+    if text.lines().all(is_harmless) {
+        // Nobody reads it any more: nobody is left to tell.
+        let _ = error.print();
+    } else {
+        let lines = text.lines().map(|line| format!("{}\n", Escaped(line)));
+        say::line(lines.collect::<String>().trim_end());
+    }
 }
 
 /// The definition of the command line.
@@ -235,8 +263,8 @@ mod tests {
             "x.torrent --no-seed -q",
             "./d.d/x.torrent",
             "magnet:?xt=urn:btih:0",
-            "--config inspect x.torrent",
-            "--config=l -vv x.torrent",
+            "--log inspect x.torrent",
+            "--log=l --no-config -vv x.torrent",
         ] {
             let cli = read(line).unwrap();
             assert!(matches!(cli.command, Command::Download(_)), "{line}");

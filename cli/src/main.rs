@@ -17,6 +17,7 @@ mod json;
 mod limits;
 mod listen;
 mod load;
+mod log;
 mod manual;
 mod memory;
 mod news;
@@ -45,17 +46,12 @@ use say::Level;
 fn main() -> ExitCode {
     let cli = match args::parse() {
         Ok(cli) => cli,
-        Err(failure) => {
-            say::line(format_args!("error: {failure}"));
-            return failure.exit().into();
-        }
+        Err(exit) => return exit,
     };
-    say::init_tracing(cli.verbose);
-    limits::raise();
     if cli.command.tells_json() {
         json::begin();
     }
-    let exit = match run(cli) {
+    let exit = match log::begin(cli.verbose, cli.log.as_deref()).and_then(|()| run(cli)) {
         Ok(exit) => exit,
         Err(failure) => {
             say::line(format_args!("error: {failure}"));
@@ -67,6 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
+    limits::raise();
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => Level::Quiet,
         (false, 0) => Level::Normal,

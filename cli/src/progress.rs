@@ -1,6 +1,8 @@
 //! How far it is: a bar on a terminal, in a pipe a plain line every few seconds if there is news,
 //! nothing if quiet.
 
+mod line;
+
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
@@ -46,7 +48,7 @@ impl Progress {
         let view = if level == Level::Quiet {
             View::Hidden
         } else if has_terminal() {
-            View::Bar(bar(&name))
+            View::Bar(bar())
         } else {
             View::Lines {
                 next: clock::now() + LINE_EVERY,
@@ -76,12 +78,7 @@ impl Progress {
     pub(crate) fn show(&mut self, status: &Status) {
         match &mut self.view {
             View::Bar(bar) => {
-                // The words first: each change may draw. The figure stands before the bar, where a
-                // narrow terminal does not cut it off.
-                bar.set_prefix(format!("{} {:>3} %", self.name, status.percent()));
-                bar.set_message(status.words.clone());
-                bar.set_length(status.of);
-                bar.set_position(status.done);
+                bar.set_message(line::text(&self.name, status, line::columns()));
             }
             View::Lines { next, last } => {
                 let now = clock::now();
@@ -219,12 +216,11 @@ fn has_terminal() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-fn bar(name: &str) -> ProgressBar {
+/// The library draws the line, cut to the width of the terminal.
+fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars("=> "));
-    bar.set_prefix(name.to_owned());
+    let style = ProgressStyle::with_template("{wide_msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     say::bars().add(bar)
 }
 

@@ -6,10 +6,9 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::exit::{Exit, Failure};
+use crate::log;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,9 +32,15 @@ pub(crate) fn bars() -> &'static MultiProgress {
 /// Writes one line to stderr, above the progress bars if there are any.
 pub(crate) fn line(text: impl fmt::Display) {
     let text = text.to_string();
+    around_bars(|err| writeln!(err, "{text}"));
+    log::said(&text);
+}
+
+/// Writes to stderr above the progress bars.
+pub(crate) fn around_bars(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     bars().suspend(|| {
         // Nobody reads stderr any more: nobody is left to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = write(&mut io::stderr().lock());
     });
 }
 
@@ -51,46 +56,5 @@ pub(crate) fn data(text: impl fmt::Display) -> Result<(), Failure> {
             Err(Failure::new(Exit::Disk, "cannot write to stdout").because(error))
         }
         _ => Ok(()),
-    }
-}
-
-/// Sends the program's traces to stderr: as many as `-v` says, or as `RUST_LOG` says if it is set.
-pub(crate) fn init_tracing(verbose: u8) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colour && io::IsTerminal::is_terminal(&io::stderr()))
-        .with_writer(AroundBars)
-        .init();
-}
-
-/// Hands each formatted trace to stderr whole, above the bars.
-struct AroundBars;
-
-impl Write for AroundBars {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        bars().suspend(|| {
-            let _ = io::stderr().lock().write_all(bytes);
-        });
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for AroundBars {
-    type Writer = AroundBars;
-
-    fn make_writer(&self) -> AroundBars {
-        AroundBars
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod pair;
 pub(crate) mod sandbox;
+pub(crate) mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
