@@ -191,6 +191,29 @@ fn whatever_has_a_states_name() {
     }
 }
 
+/// What has a file's name while ours is not finished is spared by a deletion, and so is a folder or a
+/// link where a file of ours would be.
+#[test]
+fn deleting_spares_what_is_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir_all(root.join("t/sub/link")).unwrap();
+    fs::write(root.join("t/plain"), "theirs").unwrap();
+    fs::write(root.join("t/plain.part"), "ours").unwrap();
+    symlink("plain", root.join("t/sub/run")).unwrap();
+    let delete = Disk::Delete {
+        op: op(),
+        storage: STORAGE,
+    };
+    let answers = carry(None, [open(root), delete]);
+    assert!(matches!(
+        answers[1],
+        DiskDone::Deleted { result: Ok(()), .. }
+    ));
+    assert_eq!(names(&root.join("t")), ["plain", "sub"]);
+    assert_eq!(names(&root.join("t/sub")), ["link", "run"]);
+}
+
 /// Not a test: what children of the tests above do.
 #[test]
 fn child() {
