@@ -14,7 +14,7 @@ use std::thread;
 use common::{Row, Running, bytes, ripcurrent, run_to, tree};
 use ripcurrent_proto::base::rng::Rng;
 
-const SIZE: usize = 160 << 20;
+const SIZE: usize = 96 << 20;
 const KILLS: u64 = 20;
 
 /// Carries bytes between a downloader and a seed, and counts those that the seed sends.
@@ -63,7 +63,7 @@ fn download(folder: &Path, row: &Row, peer: SocketAddr) -> Running {
     let ip = row.ip(3).to_string();
     let peer = peer.to_string();
     let args = ["download", "film.torrent", "-o", "here", "--no-seed"];
-    let net = ["--bind", &ip, "--peer", &peer, "--down-limit", "2560KiB"];
+    let net = ["--bind", &ip, "--peer", &peer];
     Running::start(ripcurrent().current_dir(folder).args(args).args(net))
 }
 
@@ -77,7 +77,9 @@ fn twenty_kills_cost_less_than_a_tenth() {
     run_to(folder, 0, &["create", "film", "-q", "-l", "64K"]);
     let row = Row::new();
     let ip = row.ip(2).to_string();
+    // Limited there, so that what was asked for waits at the seed and not on its way.
     let seeding = ["seed", "film.torrent", "--bind", &ip, "--port", "0"];
+    let seeding = seeding.iter().chain(&["--up-limit", "8MiB"]);
     let mut seed = Running::start(ripcurrent().current_dir(folder).args(seeding));
     let addr = seed.expect_address("listening on");
     seed.expect("are right");

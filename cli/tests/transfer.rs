@@ -196,7 +196,7 @@ fn an_interrupted_download_goes_on() {
         .args(scene.download_args(&torrent, 3));
     let mut download = Running::start(command.args(["--down-limit", "500K"]));
     // The first piece is on the disk long before the last one is here.
-    download.until(|| scene.path("got/file").exists());
+    download.until(|| scene.path("got/file.part").exists());
     download.interrupt();
     let output = download.end();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -172,16 +172,24 @@ impl Ledger {
         }
     }
 
-    /// Whether `file` has its name, and everything of it is as it should be or not looked at.
+    /// Whether `file` has its name, or needs none; what is in it may be wrong still.
     #[must_use]
     pub fn is_finished(&self, file: FileIndex) -> bool {
         self.finished.contains(file.at())
     }
 
-    /// Whether the torrent is whole: nothing is left to be remembered.
+    /// Whether nothing is left to be remembered: every wanted file is finished, and nothing is kept
+    /// aside for others.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.durable.is_full() && self.finished.is_full()
+    pub fn is_whole(&self, is_wanted: impl Fn(FileIndex) -> bool) -> bool {
+        let mut files = (0..self.layout.files().len() as u32).map(FileIndex);
+        files.all(|file| {
+            let mut pieces = self.layout.pieces_of(file).map(|piece| piece as usize);
+            match is_wanted(file) {
+                true => self.is_finished(file) && pieces.all(|at| self.durable.contains(at)),
+                false => self.is_finished(file) || !pieces.any(|at| self.durable.contains(at)),
+            }
+        })
     }
 
     /// What is to be remembered; `clean` if nothing is being written.
@@ -329,17 +337,23 @@ mod tests {
         ledger.trust(PieceIndex(2));
         assert_eq!(ripe(&ledger), [3]);
         ledger.finish(FileIndex(3));
+        assert!(
+            !ledger.is_whole(|file| file == FileIndex(3)),
+            "half of a piece is aside"
+        );
         ledger.trust(PieceIndex(1));
         assert_eq!(ripe(&ledger), [1]);
         ledger.finish(FileIndex(1));
         assert_eq!(ripe(&ledger), [2]);
         ledger.finish(FileIndex(2));
-        assert!(!ledger.is_whole());
+        let is_whole = |ledger: &Ledger| ledger.is_whole(|_| true);
+        assert!(!is_whole(&ledger), "nobody has looked at the first file");
+        assert!(ledger.is_whole(|file| file != FileIndex(0)));
         ledger.touch(PieceIndex(0), |_| false);
         assert!(!ledger.is_finished(FileIndex(0)));
         ledger.trust(PieceIndex(0));
         ledger.finish(FileIndex(0));
-        assert!(ledger.is_whole());
+        assert!(is_whole(&ledger));
     }
 
     /// A state is believed of files that nobody has changed, and only what it says.

@@ -154,7 +154,8 @@ impl Torrent {
     }
 
     fn save(&mut self, shared: &mut Shared) {
-        let state = (!self.ledger.is_whole()).then(|| {
+        let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
+        let state = (!self.ledger.is_whole(wanted)).then(|| {
             let clean = self.phase == Phase::Leaving;
             self.ledger.to_resume(self.info_hash, clean).encode()
         });
