@@ -6,12 +6,12 @@
 
 mod read;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, Id};
+use clap::{Arg, ArgMatches, Command, Id, ValueHint};
 
 use crate::escape::Escaped;
 use crate::exit::Failure;
@@ -237,9 +237,27 @@ fn preset(definition: Command, names: &[String], one: &Chosen<'_>) -> Command {
         [name, rest @ ..] if !one.arg.is_global_set() => {
             definition.mut_subcommand(name, |command| preset(command, rest, one))
         }
-        _ => definition.mut_arg(one.arg.get_id().as_str(), |arg| {
-            arg.default_values(one.setting.values.clone())
-        }),
+        _ => {
+            let home = std::env::var_os("HOME");
+            let values = one.setting.values.iter();
+            let values: Vec<OsString> = values
+                .map(|value| match one.arg.get_value_hint() {
+                    ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath => {
+                        at_home(value, home.as_deref())
+                    }
+                    _ => value.into(),
+                })
+                .collect();
+            definition.mut_arg(one.arg.get_id().as_str(), |arg| arg.default_values(values))
+        }
+    }
+}
+
+/// A path as a shell would have read it: `~/` stands for the home folder.
+fn at_home(path: &str, home: Option<&OsStr>) -> OsString {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest).into(),
+        _ => path.into(),
     }
 }
 

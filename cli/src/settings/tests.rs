@@ -221,6 +221,20 @@ fn one_name_may_mean_two_things() {
     }
 }
 
+/// A path may begin at home, where no shell has read it.
+#[test]
+fn paths_may_begin_at_home() {
+    let home = Some(OsStr::new("/h"));
+    assert_eq!(at_home("~/Downloads", home), "/h/Downloads");
+    for path in ["Downloads", "/d", "~other/d", "a/~/b"] {
+        assert_eq!(at_home(path, home), path);
+    }
+    assert_eq!(at_home("~/d", None), "~/d");
+    let output = matches("[download]\noutput = \"~/d\"\n", &["download", "x.torrent"]).unwrap();
+    let expected = at_home("~/d", std::env::var_os("HOME").as_deref());
+    assert_eq!(values(&output, "output"), [expected]);
+}
+
 /// The usual place is where its standard says; relative paths there mean nothing.
 #[test]
 fn the_usual_place() {
