@@ -147,13 +147,11 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 /// hold anything.
 fn show(error: &clap::Error) {
     let text = error.to_string();
-    let is_harmless = |line: &str| Escaped(line).to_string() == line;
-    if text.lines().all(is_harmless) {
+    if Escaped::lines(&text) == text {
         // Nobody reads it any more: nobody is left to tell.
         let _ = error.print();
     } else {
-        let lines = text.lines().map(|line| format!("{}\n", Escaped(line)));
-        say::line(lines.collect::<String>().trim_end());
+        say::line(text.trim_end());
     }
 }
 

@@ -12,6 +12,12 @@ use std::sync::OnceLock;
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Escaped<'_> {
+    /// Escapes a text line by line.
+    pub(crate) fn lines(text: &str) -> String {
+        let lines = text.split('\n').map(|line| Escaped(line).to_string());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// Displays a path; bytes that are not UTF-8 become U+FFFD.
     pub(crate) fn path(path: &Path) -> EscapedPath<'_> {
         EscapedPath(path.to_string_lossy())
@@ -96,6 +102,12 @@ mod tests {
             );
             assert_eq!(shown("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
         }
+    }
+
+    /// What is told in lines stays so, and a name in it still forges none.
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(Escaped::lines("a\u{1b}b\r\n\nc"), "a\\u{1b}b\\r\n\nc");
     }
 
     /// Ordinary names in any script pass unchanged, unless the terminal knows ASCII alone.

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
 
+use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
 use crate::log;
 
@@ -29,9 +30,10 @@ pub(crate) fn bars() -> &'static MultiProgress {
     BARS.get_or_init(MultiProgress::new)
 }
 
-/// Writes one line to stderr, above the progress bars if there are any.
+/// Writes one line, or several, to stderr, above the progress bars if there are any. Whatever in it
+/// could steer the terminal is escaped, should it have come here as it is.
 pub(crate) fn line(text: impl fmt::Display) {
-    let text = text.to_string();
+    let text = Escaped::lines(&text.to_string());
     around_bars(|err| writeln!(err, "{text}"));
     log::said(&text);
 }

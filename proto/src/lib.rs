@@ -29,6 +29,9 @@
 //!    left in the engine when the host waits: what is not polled does not happen.
 //! 4. Tell people what `poll_event` says. This may be left out: at most 1,024 events are kept and
 //!    the oldest are dropped.
+//!
+//!    What happens in more detail is traced with [`tracing`], at `debug`, in spans `torrent` and
+//!    `peer`; it costs next to nothing while nobody listens, and nothing depends on it.
 //! 5. If nothing happened, wait for the world or for `poll_timeout`, which may have moved.
 //!
 //! [`drive::turn`] is steps 1 to 3 and 5 but for the waiting, written once; a host implements
