@@ -98,6 +98,10 @@ pub(crate) struct Torrent {
     fetching: bool,
     /// The last pass, before leaving, has begun.
     passed_last: bool,
+    /// What lay on the disk was looked at and taken up: only then is there a state to be saved.
+    taken_up: bool,
+    /// It was left while nothing was being checked: what is not known to be there is not there.
+    leaves_clean: bool,
     /// The files are to be deleted in the end.
     delete: bool,
     /// `Completed` was told.
@@ -189,6 +193,8 @@ impl Torrent {
             retries: Alarm::default(),
             fetching: false,
             passed_last: false,
+            taken_up: false,
+            leaves_clean: false,
             delete: false,
             completed: false,
             wanted,

@@ -156,8 +156,9 @@ impl Torrent {
     fn save(&mut self, shared: &mut Shared) {
         let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
         let state = (!self.ledger.is_whole(wanted)).then(|| {
-            let clean = self.phase == Phase::Leaving;
-            self.ledger.to_resume(self.info_hash, clean).encode()
+            self.ledger
+                .to_resume(self.info_hash, self.leaves_clean)
+                .encode()
         });
         let saved = state.clone().unwrap_or_default();
         if self.pass.saved.as_ref() == Some(&saved) {

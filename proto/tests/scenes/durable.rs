@@ -103,6 +103,13 @@ impl Scene {
         panic!("it does not come to that: {:?}", self.stats());
     }
 
+    /// The same, looked at often.
+    fn until_soon(&mut self, mut done: impl FnMut(&mut Scene) -> bool) {
+        while !done(self) {
+            self.world.run_for(Duration::from_millis(1));
+        }
+    }
+
     fn events(&self) -> &[Event] {
         &self.world.hosts[self.leecher].events
     }
@@ -276,6 +283,35 @@ fn states_are_saved_on_the_way() {
     assert!(named > 0 && named < scene.stats().pieces_had);
 }
 
+/// Who leaves in the middle of a check has not found out what is not there.
+#[test]
+fn an_interrupted_check_begins_again() {
+    for recheck in [false, true] {
+        let mut scene = Scene::new(&[2_000_000]);
+        let (torrent, content) = (scene.torrent.clone(), scene.content.clone());
+        scene.disk().fill(&torrent, &content);
+        // The world's disks answer at once unless they are told not to.
+        scene
+            .world
+            .slow_down(Duration::ZERO, Duration::from_millis(10));
+        scene.start();
+        if recheck {
+            scene.until(Scene::is_complete);
+            let leecher = scene.leecher;
+            scene
+                .world
+                .command(leecher, Command::Recheck { torrent: TORRENT });
+        }
+        scene.until_soon(|scene| (1..31).contains(&scene.stats().pieces_checked));
+        assert_eq!(scene.stats().phase, Phase::Checking);
+        scene.stop();
+        scene.start();
+        assert_eq!(scene.checked(), 31);
+        scene.completes();
+        assert_eq!(scene.stats().downloaded, 0);
+    }
+}
+
 /// A file that is not ours is not touched, unless people say so.
 #[test]
 fn a_foreign_file_is_spared() {
@@ -292,6 +328,10 @@ fn a_foreign_file_is_spared() {
     scene.world.run_for(Duration::from_secs(30));
     assert_eq!(scene.disk().content(&torrent), foreign);
     scene.stop();
+    scene.start();
+    scene.until(|scene| scene.refusal().is_some());
+    scene.stop();
+    assert_eq!(scene.disk().content(&torrent), foreign);
     let overwrite = true;
     let add = scene.add();
     scene.start_with(Add { overwrite, ..add });
