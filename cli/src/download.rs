@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Check, Mode};
-use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_proto::meta::layout::{FileIndex, Layout};
 
 use crate::args::{Allocation, DownloadArgs};
 use crate::exit::{Failure, Outcome};
@@ -60,7 +58,6 @@ fn job(args: &DownloadArgs, torrent: Arc<Torrent>) -> Result<Job, Failure> {
     let files = files
         .transpose()
         .map_err(|error| Failure::usage("--files").because(error))?;
-    let wanted = wanted.or_else(|| files.as_ref().map(|files| pieces_of(layout, files)));
     let check = match args.check {
         true => Check::Full,
         false => Check::Existing,
@@ -80,17 +77,6 @@ fn job(args: &DownloadArgs, torrent: Arc<Torrent>) -> Result<Job, Failure> {
         ends: ends(args),
         ..Job::new(torrent, args.output.clone(), Mode::Download)
     })
-}
-
-/// The pieces that hold bytes of `files`.
-fn pieces_of(layout: &Layout, files: &Bitfield) -> Bitfield {
-    let mut pieces = Bitfield::new(layout.pieces() as usize);
-    for file in files.iter() {
-        for piece in layout.pieces_of(FileIndex(file as u32)) {
-            pieces.insert(piece as usize);
-        }
-    }
-    pieces
 }
 
 fn ends(args: &DownloadArgs) -> Ends {

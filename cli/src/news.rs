@@ -159,12 +159,12 @@ impl News {
     fn served(&self, figures: &Figures) -> String {
         let sent = figures.stats.uploaded;
         let ratio = Ratio(sent, owes(&figures.stats, self.torrent.layout()));
-        match figures.peers_most {
-            0 => format!("{} sent; no peer came", Size(sent)),
-            peers => {
-                let (sent, peers) = (Size(sent), Count(peers, "peer"));
-                format!("{sent} sent, a ratio of {ratio}, to at most {peers} at once")
-            }
+        let given = format!("{} sent, a ratio of {ratio}", Size(sent));
+        match (figures.peers_most, sent) {
+            (0, 0) => format!("{} sent; no peer came", Size(sent)),
+            // Who came and went between two looks was not seen.
+            (0, _) => given,
+            (peers, _) => format!("{given}, to at most {} at once", Count(peers, "peer")),
         }
     }
 
@@ -420,6 +420,8 @@ mod tests {
             news.served(&figures),
             "5 MiB sent, a ratio of 0.50, to at most 2 peers at once"
         );
+        figures.peers_most = 0;
+        assert_eq!(news.served(&figures), "5 MiB sent, a ratio of 0.50");
     }
 
     /// All ways in which seeding ends are told.

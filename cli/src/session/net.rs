@@ -1,7 +1,9 @@
 //! How a session meets others, and the memory that this takes.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::Config;
@@ -124,10 +126,20 @@ impl Net {
             listen: Listen::On(self.listener),
             loopback_only: self.config.loopback_only,
             max_open_files: self.open.files,
+            state_home: state_home(["XDG_STATE_HOME", "HOME"].map(std::env::var_os)),
             ..Options::default()
         };
         (with_room_for(self.config, torrents), options)
     }
+}
+
+/// Where states go that cannot lie beside their data, by the XDG base directories; relative paths
+/// do not count there.
+fn state_home([state, home]: [Option<OsString>; 2]) -> Option<PathBuf> {
+    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let usual = || Some(home.and_then(absolute)?.join(".local/state"));
+    let state = state.and_then(absolute).or_else(usual)?;
+    Some(state.join("ripcurrent"))
 }
 
 /// Large pieces need a larger budget: two in flight for downloads, which have three quarters of it.
@@ -156,6 +168,22 @@ mod tests {
         let creation = Creation::new("a", content, Some(piece_length)).unwrap();
         let bytes = creation.finish(&[[0; 20]]).unwrap();
         Arc::new(Torrent::parse(bytes.into()).unwrap())
+    }
+
+    /// The folder for states follows the rules of XDG, and is not guessed where there is no home.
+    #[test]
+    fn states_have_a_home() {
+        let home = |state: Option<&str>, home: Option<&str>| {
+            let home = state_home([state, home].map(|path| path.map(OsString::from)));
+            home.map(|path| path.to_str().unwrap().to_owned())
+        };
+        let usual = Some("/h/.local/state/ripcurrent".to_owned());
+        assert_eq!(home(Some("/s"), Some("/h")), Some("/s/ripcurrent".into()));
+        assert_eq!(home(Some("relative"), Some("/h")), usual);
+        assert_eq!(home(Some(""), Some("/h")), usual);
+        assert_eq!(home(None, Some("/h")), usual);
+        assert_eq!(home(None, Some("")), None);
+        assert_eq!(home(None, None), None);
     }
 
     /// Pieces of any allowed length fit the budget, which grows only where it must, and once for

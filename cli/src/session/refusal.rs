@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ripcurrent_proto::api::{DiskError, IoErrorKind};
 use ripcurrent_proto::meta::Torrent;
 
+use super::space::unfinished;
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
 
@@ -17,7 +18,14 @@ pub(crate) fn path_of(torrent: &Torrent, root: &Path, error: DiskError) -> PathB
         .and_then(|file| torrent.layout().files().get(file.at()));
     let mut path = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
     match file {
-        Some(file) => path.extend(&file.path),
+        Some(file) => {
+            path.extend(&file.path);
+            // Where it is still incomplete it has another name.
+            let unfinished = unfinished(&path);
+            if unfinished.exists() && !path.exists() {
+                path = unfinished;
+            }
+        }
         None if error.error.kind == IoErrorKind::InUse => path.push(torrent.name()),
         None => {}
     }
