@@ -18,6 +18,7 @@ use crate::load;
 use crate::say::{self, Level};
 use crate::session::refused_by_host;
 use crate::stop::Stop;
+use crate::trust;
 use crate::units::{Count, Time};
 
 use asker::Asker;
@@ -38,12 +39,14 @@ pub(crate) fn run(args: &AnnounceArgs, level: Level) -> Outcome {
             Failure::usage("the torrent names no tracker").remedy("Name one with --tracker.")
         );
     }
+    let extra_roots = trust::roots(&args.trust)?;
     let stop = Stop::on_signals()?;
     let loopback_only = args.bind.is_some_and(|ip| ip.to_canonical().is_loopback());
     let host = Host::new(Options {
         bind: args.bind.unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
         listen: Listen::No,
         loopback_only,
+        extra_roots,
         ..Options::default()
     })
     .map_err(refused_by_host)?;

@@ -34,6 +34,7 @@ mod sim;
 mod stop;
 mod teller;
 mod tracker;
+mod trust;
 mod units;
 mod verify;
 

@@ -18,6 +18,7 @@ use crate::load;
 use crate::say;
 use crate::session::refused_by_host;
 use crate::stop::Stop;
+use crate::trust;
 
 use asker::{Answer, Asker};
 
@@ -70,6 +71,7 @@ fn ask(
         bind: args.bind.unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
         listen: Listen::No,
         loopback_only,
+        extra_roots: trust::roots(&args.trust)?,
         ..Options::default()
     })
     .map_err(refused_by_host)?;

@@ -13,6 +13,8 @@
 mod error;
 mod roots;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use roots::{BadRoots, Roots};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::DEFAULT_PORT;
+use crate::trust::TrustArgs;
 use crate::units::parse_duration;
 
 const SCRAPE_EXAMPLES: &str = "\
@@ -31,6 +32,9 @@ pub(crate) struct AnnounceArgs {
     /// Ask from this address of the machine; bound to a loopback address, nothing else is asked.
     #[arg(long, value_name = "ADDR")]
     pub(crate) bind: Option<IpAddr>,
+    /// Whom to believe.
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     /// How many peers to ask for.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) num_want: u32,
@@ -52,6 +56,9 @@ pub(crate) struct ScrapeArgs {
     /// Ask from this address of the machine; bound to a loopback address, nothing else is asked.
     #[arg(long, value_name = "ADDR")]
     pub(crate) bind: Option<IpAddr>,
+    /// Whom to believe.
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     /// How long to wait for all answers.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,

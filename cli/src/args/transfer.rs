@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use crate::backend::BackendArgs;
 use crate::ranges::Ranges;
 use crate::session::UntilRatio;
+use crate::trust::TrustArgs;
 use crate::units::{parse_duration, parse_size};
 
 const DOWNLOAD_EXAMPLES: &str = "\
@@ -55,6 +56,9 @@ pub(crate) struct NetArgs {
     /// The most bytes of each torrent sent per second; 0 for no limit but --up-limit.
     #[arg(long, value_name = "RATE", default_value = "0", value_parser = parse_size)]
     pub(crate) torrent_up_limit: u64,
+    /// Whom to believe.
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     /// What carries it out.
     #[command(flatten)]
     pub(crate) backend: BackendArgs,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ripcurrent_proto::api::Config;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_runtime_uring::{Choice, Descriptors, Listen, Options};
+use ripcurrent_runtime_uring::{Choice, Descriptors, Listen, Options, Roots};
 
 use crate::args::{DEFAULT_PORT, NetArgs};
 use crate::exit::{Exit, Failure};
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::listen;
 use crate::memory::Memory;
 use crate::say::{self, Level};
+use crate::trust;
 
 /// Connections beside those of peers: handshakes that are not over, and those to trackers.
 const CONNECTIONS_BESIDE: usize = 32;
@@ -38,6 +39,7 @@ pub(crate) struct Net {
     listener: TcpListener,
     backend: Choice,
     open: Descriptors,
+    roots: Roots,
     /// Another port was to be had than the usual one, and nobody asked for it.
     moved: bool,
 }
@@ -56,6 +58,7 @@ impl Net {
                 Failure::usage(what).remedy("Leave --bind out, or bind to another address.")
             );
         }
+        let roots = trust::roots(&args.trust)?;
         let listener = listen::listen(args.bind, args.port)?;
         let peers = args.max_peers.saturating_mul(torrents);
         let peers = peers.min(args.max_peers.max(PEERS_MOST));
@@ -69,10 +72,14 @@ impl Net {
         };
         let net = Net::on(listener, config, args.backend.choice())?;
         let moved = args.port.is_none() && net.addr.port() != DEFAULT_PORT;
-        Ok(Net { moved, ..net })
+        Ok(Net {
+            roots,
+            moved,
+            ..net
+        })
     }
 
-    /// Uses a socket that listens already.
+    /// Uses a socket that listens already, and trusts whom the system trusts.
     pub(crate) fn on(
         listener: TcpListener,
         config: Config,
@@ -88,6 +95,7 @@ impl Net {
             listener,
             backend,
             open,
+            roots: Roots::default(),
             moved: false,
         })
     }
@@ -127,6 +135,7 @@ impl Net {
             loopback_only: self.config.loopback_only,
             max_open_files: self.open.files,
             state_home: state_home(["XDG_STATE_HOME", "HOME"].map(std::env::var_os)),
+            extra_roots: self.roots,
             ..Options::default()
         };
         (with_room_for(self.config, torrents), options)

@@ -51,7 +51,7 @@ pub enum TlsError {
     #[error("it broke the rules of TLS")]
     Violation,
     /// The stream ended before the far end said that it would (RFC 8446, section 6.1).
-    #[error("the protected connection was cut off, so something may be missing")]
+    #[error("the protected connection was cut off before its end")]
     CutOff,
     /// The far end gave up, with this alert (RFC 8446, section 6.2).
     #[error("it ended the protected connection (TLS alert {0})")]

@@ -64,6 +64,9 @@ pub(super) struct Exchange {
     addresses: Vec<IpAddr>,
     deadline: Instant,
     step: Step,
+    /// Why an address of this name was not trusted: worth more to people than that the last of them
+    /// did not answer.
+    untrusted: Option<AnnounceError>,
     outcome: Option<Result<Response, AnnounceError>>,
 }
 
@@ -106,6 +109,7 @@ impl Exchange {
             addresses: Vec::new(),
             deadline: now,
             step: Step::Over,
+            untrusted: None,
             outcome: None,
         };
         exchange.open(now);
@@ -251,6 +255,7 @@ impl Exchange {
 
     fn open(&mut self, now: Instant) {
         self.deadline = now + TIMEOUT;
+        self.untrusted = None;
         match self.url.host() {
             Host::Name(name) => self.step = Step::Ask(name.clone()),
             Host::Address(address) => self.dial_these(now, &[*address]),
@@ -320,8 +325,12 @@ impl Exchange {
 
     /// What follows a failure of one address: the next one, as long as there is one.
     fn after_failure(&mut self, error: AnnounceError) -> Next {
+        let is_of_trust = matches!(error, AnnounceError::Tls(_) | AnnounceError::WrongName(_));
+        if is_of_trust && self.untrusted.is_none() {
+            self.untrusted = Some(error.clone());
+        }
         if self.addresses.is_empty() {
-            self.outcome = Some(Err(error));
+            self.outcome = Some(Err(self.untrusted.take().unwrap_or(error)));
             Next::Nothing
         } else {
             Next::Dial

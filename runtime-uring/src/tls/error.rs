@@ -24,7 +24,8 @@ fn of_certificate(reason: &CertificateError) -> TlsError {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             TlsError::WrongName
         }
-        CertificateError::UnknownIssuer => TlsError::UnknownIssuer,
+        // Somebody else may call himself like an authority.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsError::UnknownIssuer,
         _ => TlsError::BadCertificate,
     }
 }

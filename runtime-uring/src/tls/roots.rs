@@ -16,7 +16,7 @@ use crate::errno;
 
 /// Certificates of authorities that are believed besides those of the system.
 #[derive(Clone, Debug, Default)]
-pub struct Roots(Vec<CertificateDer<'static>>);
+pub struct Roots(pub(super) Vec<CertificateDer<'static>>);
 
 /// Why a file of certificates cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use super::error::meaning;
 
 /// How much is sealed ahead of the socket, in bytes: two full records (RFC 8446, section 5.1).
-const SEALED_MAX: usize = 32 << 10;
+pub(super) const SEALED_MAX: usize = 32 << 10;
 
 /// See the documentation of the module.
 pub(crate) struct Session {
