@@ -181,26 +181,26 @@ impl Content {
 
     /// Whether all of it is durable and every file finished, which no loss of power changes.
     pub(crate) fn is_finished(&self, files: &Files, root: &str) -> bool {
-        let mut all = self.files();
-        let is_finished = all.all(|index| files.is_finished(&self.place(root, index)));
-        is_finished && self.is_durable(files, root)
+        self.files()
+            .all(|index| self.is_file_finished(files, root, index))
     }
 
-    /// Whether nothing is kept there beside the files.
-    #[cfg(test)]
-    pub(crate) fn is_tidy(&self, files: &Files, root: &str) -> bool {
-        let kept =
-            [ripcurrent_proto::meta::parts::STATE, ASIDE].map(|ending| self.beside(root, ending));
-        !kept.iter().any(|path| files.has(path))
+    /// The same for one file.
+    pub(crate) fn is_file_finished(&self, files: &Files, root: &str, index: FileIndex) -> bool {
+        let is_named = files.is_finished(&self.place(root, index));
+        is_named && self.is_file_there(files, root, index, Layer::Durable)
     }
 
     fn is_there(&self, files: &Files, root: &str, layer: Layer) -> bool {
-        self.files().all(|index| {
-            let entry = &self.layout().files()[index.at()];
-            let place = self.place(root, index);
-            let right = self.right(entry.offset, entry.len);
-            files.has_len(&place, entry.len, layer) && files.holds(&place, 0, &right, layer)
-        })
+        let mut all = self.files();
+        all.all(|index| self.is_file_there(files, root, index, layer))
+    }
+
+    fn is_file_there(&self, files: &Files, root: &str, index: FileIndex, layer: Layer) -> bool {
+        let entry = &self.layout().files()[index.at()];
+        let place = self.place(root, index);
+        let right = self.right(entry.offset, entry.len);
+        files.has_len(&place, entry.len, layer) && files.holds(&place, 0, &right, layer)
     }
 
     /// Whether a disk holds this piece, in its files or aside, as programs see it or so that it
@@ -225,19 +225,19 @@ impl Content {
     }
 
     /// All files with a place on the disk.
-    fn files(&self) -> impl Iterator<Item = FileIndex> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = FileIndex> {
         let files = self.layout().files().iter().zip(0..);
         files.filter_map(|(entry, index)| (!entry.is_pad()).then_some(FileIndex(index)))
     }
 
     /// Where a file lies below `root`.
-    fn place(&self, root: &str, index: FileIndex) -> Place {
+    pub(crate) fn place(&self, root: &str, index: FileIndex) -> Place {
         let entry = &self.layout().files()[index.at()];
         Place::new(root, entry, &self.part_names[index.at()])
     }
 
     /// Where what has this ending is kept beside the files.
-    fn beside(&self, root: &str, ending: &str) -> String {
+    pub(crate) fn beside(&self, root: &str, ending: &str) -> String {
         format!("{root}/{}", beside(self.layout(), ending))
     }
 

@@ -1,16 +1,23 @@
 //! A swarm of two or three engines, whose disks fail and whose people try again.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use ripcurrent_proto::api::{Add, Command, Config, Event, Input, Mode, Output, Phase};
+use ripcurrent_proto::api::{self, Add, Command, Config, Event, Input, Mode, Output, Phase};
+use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::rng::Rng;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::engine::Engine;
-use ripcurrent_proto::meta::layout::PieceIndex;
+use ripcurrent_proto::meta::Torrent;
+use ripcurrent_proto::meta::layout::{FileIndex, PieceIndex};
+use ripcurrent_proto::meta::parts::STATE;
+use ripcurrent_proto::meta::resume::Resume;
 
 use super::{Layer, PIECE, ROOT};
 use crate::content::{Content, Form};
@@ -31,9 +38,45 @@ pub(super) struct Client {
     engine: Engine,
     events: Vec<Event>,
     retry: Option<Instant>,
+    torrent: Arc<Torrent>,
+    work: Work,
+}
+
+/// What an engine has had done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Work {
+    /// Pieces of which it wrote anything.
+    pub(super) written: BTreeSet<u32>,
+    pub(super) hashes: usize,
+    /// Bytes of blocks that it received.
+    pub(super) received: u64,
 }
 
 impl Client {
+    /// Takes down what the engine wants done.
+    fn note(&mut self, output: &Output) {
+        let layout = self.torrent.layout();
+        match output {
+            Output::Disk(api::Disk::Write { spans, .. }) => {
+                let start = spans.iter().find_map(|span| {
+                    let file = &layout.files()[span.file?.at()];
+                    Some(file.offset + span.offset)
+                });
+                let piece = start.expect("no padding here") / u64::from(layout.piece_length());
+                self.work.written.insert(piece as u32);
+            }
+            Output::Hash { .. } => self.work.hashes += 1,
+            _ => {}
+        }
+    }
+
+    /// What the engine believes to have.
+    fn had(&self) -> Vec<PieceIndex> {
+        let had = self.engine.pieces_had(TORRENT);
+        let had = had.into_iter().flat_map(Bitfield::iter);
+        had.map(|piece| PieceIndex(piece as u32)).collect()
+    }
+
     /// Hears of everything that happened.
     fn listen(&mut self, now: Instant) {
         while let Some(event) = self.engine.poll_event() {
@@ -73,6 +116,12 @@ impl Machine for Client {
 
     fn poll_output(&mut self, now: Instant) -> Option<Output> {
         let output = self.engine.poll_output(now);
+        if let Some(stats) = self.engine.stats(now, TORRENT) {
+            self.work.received = stats.downloaded;
+        }
+        if let Some(output) = &output {
+            self.note(output);
+        }
         self.listen(now);
         output
     }
@@ -91,8 +140,12 @@ pub(super) struct Swarm {
     pub(super) content: Content,
     pub(super) disks: Vec<Files>,
     pub(super) clients: Vec<Rc<RefCell<Client>>>,
+    /// The files that the leecher wants; `None` for all.
+    pub(super) wanted: Option<Bitfield>,
     network: Network,
     rng: Rng,
+    /// What the seeds send, in bytes per second.
+    rate: Option<NonZeroU64>,
     /// How many processes have been started.
     starts: u32,
 }
@@ -118,10 +171,18 @@ impl Swarm {
             content,
             disks,
             clients: Vec::new(),
+            wanted: None,
+            rate: None,
             network: Network::new(backend, &rng.fork("network"), Names::default()),
             rng,
             starts: 0,
         }
+    }
+
+    /// The seeds send no more than so many bytes per second.
+    pub(super) fn slow(mut self, rate: u64) -> Self {
+        self.rate = NonZeroU64::new(rate);
+        self
     }
 
     /// Starts everybody.
@@ -131,7 +192,7 @@ impl Swarm {
             let place = Host {
                 addr: addr(host),
                 port: PORT,
-                up: None,
+                up: self.rate.filter(|_| host != LEECHER),
                 down: None,
                 files: self.disks[host].clone(),
             };
@@ -148,8 +209,9 @@ impl Swarm {
         let now = self.network.now();
         let mut engine = Engine::new(Config::default(), seed, now).unwrap();
         let mut add = Add::new(TORRENT, self.content.torrent.clone(), ROOT);
-        if host != LEECHER {
-            add.mode = Mode::Seed;
+        match host {
+            LEECHER => add.files = self.wanted.clone(),
+            _ => add.mode = Mode::Seed,
         }
         engine.handle(now, Input::Command(Command::Add(add)));
         if host == LEECHER {
@@ -163,6 +225,8 @@ impl Swarm {
             engine,
             events: Vec::new(),
             retry: None,
+            torrent: Arc::clone(&self.content.torrent),
+            work: Work::default(),
         }))
     }
 
@@ -201,43 +265,99 @@ impl Swarm {
         self.run_until(Swarm::has_completed)
     }
 
-    /// The power of the leecher fails, and it starts again on what its disk has kept.
+    /// The power of the leecher fails, and is back; it does not run.
     pub(super) fn lose_power(&mut self) {
         self.network.stop(addr(LEECHER), Stop::PowerCut);
         let mut rng = self.rng.fork(&format!("loss {}", self.starts));
         self.disks[LEECHER].lose_power(&mut rng);
-        self.restart();
     }
 
-    /// The leecher's process dies, and another starts.
+    /// The leecher's process dies.
     pub(super) fn kill(&mut self) {
         self.network.stop(addr(LEECHER), Stop::Kill);
-        self.restart();
     }
 
-    fn restart(&mut self) {
+    /// The leecher is told to leave in good order, and when it has its process ends.
+    pub(super) fn leave(&mut self) {
+        let now = self.now();
+        let client = Rc::clone(&self.clients[LEECHER]);
+        let leave = Input::Command(Command::ShutDown);
+        client.borrow_mut().engine.handle(now, leave);
+        self.network.wake(addr(LEECHER));
+        let has_left = |swarm: &Swarm| swarm.count(LEECHER, |event| *event == Event::ShutDown) > 0;
+        assert!(self.run_until(has_left), "{:?}", self.events(LEECHER));
+        self.kill();
+    }
+
+    /// The leecher, which does not run, starts on what its disk has kept.
+    pub(super) fn restart(&mut self) {
         let client = self.client(LEECHER);
         self.clients[LEECHER] = Rc::clone(&client);
         self.network.start(addr(LEECHER), client, |_, _| ());
     }
 
-    /// Everything is durable on the leecher's disk, and has its name.
+    /// Everything that the leecher wants is durable on its disk and has its name, and no other file
+    /// is there.
     pub(super) fn is_finished(&self) -> bool {
-        self.content.is_finished(&self.disks[LEECHER], ROOT)
+        let files = &self.disks[LEECHER];
+        self.content.files().all(|index| {
+            let wanted = self.wanted.as_ref();
+            if wanted.is_none_or(|wanted| wanted.contains(index.at())) {
+                return self.content.is_file_finished(files, ROOT, index);
+            }
+            let place = self.content.place(ROOT, index);
+            !files.has(&place.own) && !files.has(&place.part)
+        })
     }
 
-    pub(super) fn is_whole(&self) -> bool {
-        self.content.is_whole(&self.disks[LEECHER], ROOT)
+    /// Whether the leecher's state is there.
+    pub(super) fn has_state(&self) -> bool {
+        self.disks[LEECHER].has(&self.content.beside(ROOT, STATE))
+    }
+
+    /// Pieces that the leecher's saved state names.
+    pub(super) fn recorded(&self) -> BTreeSet<u32> {
+        let state = self.content.beside(ROOT, STATE);
+        let state = self.disks[LEECHER].read(&state);
+        let have = state.and_then(|state| recorded(&self.content.torrent, &state));
+        let have = have.iter().flat_map(Bitfield::iter);
+        have.map(|piece| piece as u32).collect()
     }
 
     /// Pieces that are right on the leecher's disk.
-    pub(super) fn pieces_right(&self) -> u32 {
-        let pieces = (0..self.content.torrent.layout().pieces()).map(PieceIndex);
-        let right = pieces.filter(|piece| {
-            let files = &self.disks[LEECHER];
-            self.content.has_piece(files, ROOT, *piece, Layer::Written)
-        });
-        right.count() as u32
+    pub(super) fn right(&self) -> BTreeSet<u32> {
+        let pieces = 0..self.content.torrent.layout().pieces();
+        let is_right = |piece: &u32| self.has(PieceIndex(*piece), Layer::Written);
+        pieces.filter(is_right).collect()
+    }
+
+    fn has(&self, piece: PieceIndex, layer: Layer) -> bool {
+        let files = &self.disks[LEECHER];
+        self.content.has_piece(files, ROOT, piece, layer)
+    }
+
+    /// Pieces that the leecher takes for right.
+    pub(super) fn believed(&self) -> BTreeSet<u32> {
+        let had = self.clients[LEECHER].borrow().had();
+        had.into_iter().map(|piece| piece.0).collect()
+    }
+
+    /// Bytes of the pieces that the leecher wants something of.
+    pub(super) fn bytes_wanted(&self) -> u64 {
+        let layout = self.content.torrent.layout();
+        let is_wanted = |index: &FileIndex| {
+            let wanted = self.wanted.as_ref();
+            wanted.is_none_or(|wanted| wanted.contains(index.at()))
+        };
+        let files = self.content.files().filter(is_wanted);
+        let pieces: BTreeSet<u32> = files.flat_map(|index| layout.pieces_of(index)).collect();
+        let len = |piece| u64::from(layout.piece_len(PieceIndex(piece)));
+        pieces.into_iter().map(len).sum()
+    }
+
+    /// What the leecher has had done since it started.
+    pub(super) fn work(&self) -> Work {
+        self.clients[LEECHER].borrow().work.clone()
     }
 
     /// What a host has told.
@@ -255,6 +375,12 @@ impl Swarm {
     pub(super) fn set_faults(&self, host: usize, faults: crate::disk::Faults) {
         self.disks[host].set_faults(faults, self.rng.fork(&format!("faults {host}")));
     }
+}
+
+/// The pieces that a state names.
+fn recorded(torrent: &Torrent, state: &[u8]) -> Option<Bitfield> {
+    let state = Resume::decode(state, torrent.layout(), torrent.hashes().v1?)?;
+    Some(state.have)
 }
 
 pub(super) fn addr(host: usize) -> IpAddr {
