@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Check, Command, Disk, DiskDone, FileSpan, Found, Input, Mode, Output};
+use ripcurrent_proto::api::{
+    Check, Command, Disk, DiskDone, FileSpan, Found, Input, IoErrorKind, Mode, Output,
+};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::time::Instant;
@@ -125,7 +127,14 @@ impl Holdings {
             Input::Disk(DiskDone::Written { op, result, .. }) => match self.done(*op) {
                 Some(Work::Write(piece, true)) if result.is_ok() => self.gained(now, piece),
                 // What is on the disk now nobody knows.
-                Some(Work::Write(piece, _)) => self.lost(piece),
+                Some(Work::Write(piece, right)) => {
+                    self.lost(piece);
+                    // What a full disk does not take is kept, and written when there is room.
+                    if right && result.is_err_and(|error| error.error.kind == IoErrorKind::NoSpace)
+                    {
+                        self.verified.insert(piece as usize);
+                    }
+                }
                 _ => {}
             },
             Input::Hashed { digest, .. } => self.hashed(now, digest),
