@@ -245,11 +245,15 @@ impl Storage {
     pub(super) fn delete(&mut self, tree: &mut Tree) {
         for index in self.files() {
             let Place { own, part } = self.places.of(index);
-            if !self.entry(index).is_pad() {
-                tree.remove(part);
-                tree.remove(own);
-                self.unsynced.insert(index);
+            match self.entry(index).kind {
+                FileKind::Pad => continue,
+                // What has a finished file's name while that is not finished is somebody else's.
+                FileKind::Regular { .. } if tree.file(part).is_ok() => tree.remove(part),
+                FileKind::Regular { .. } if tree.file(own).is_ok() => tree.remove(own),
+                FileKind::Symlink { .. } if tree.has_link(own) => tree.remove(own),
+                FileKind::Regular { .. } | FileKind::Symlink { .. } => {}
             }
+            self.unsynced.insert(index);
         }
         tree.remove(&self.places.state);
         tree.remove(&self.places.aside);
