@@ -11,7 +11,7 @@
 //! | `connections` | no more connections, peers and half-open connections than the configuration allows | [`Watch::client`] |
 //! | `slots` | no more peers unchoked than there are slots | [`Watch::client`] |
 //! | `rotten` | what a client believes to have lies right on its disk | [`Watch::disk`] |
-//! | `recorded` | a piece that a saved state names lies right on the disk, and a loss of power would not change that | [`Watch::saved`] |
+//! | `recorded` | every piece that a saved state names, or of which a file gets its own name, lies right on the disk, and a loss of power would not change that | [`Watch::relied_on`] |
 //! | `completed` | who tells that it is complete holds everything, every file has its name, and a loss of power would not change that | [`Watch::completed`] |
 //! | `ban` | only liars are banned | [`Watch::banned`] |
 //! | `bytes` | nobody reads more of anybody than that one has sent it | [`Watch::bytes`] |
@@ -191,16 +191,17 @@ impl Watch {
         }
     }
 
-    /// A client saves a state that names these pieces; `survives` is whether a piece would be there,
-    /// and right, if its host lost power now. Not where the run itself spoils what lies there.
-    pub fn saved(
+    /// A client saves a state that names these pieces, or gives a file of them its own name;
+    /// `survives` is whether a piece would be there, and right, if its host lost power now. Not where
+    /// the run itself spoils what lies there.
+    pub fn relied_on(
         &mut self,
         now: Instant,
         host: &str,
-        named: &Bitfield,
+        pieces: &Bitfield,
         survives: impl Fn(u32) -> bool,
     ) {
-        if let Some(piece) = named.iter().find(|piece| !survives(*piece as u32)) {
+        if let Some(piece) = pieces.iter().find(|piece| !survives(*piece as u32)) {
             self.breach(now, host, Check::Recorded, || format!("piece {piece}"));
         }
     }

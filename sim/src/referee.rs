@@ -227,9 +227,10 @@ impl<M: Machine> Refereed<M> {
         self.holdings.held()
     }
 
-    /// The pieces that the last state names that our client saved, once.
-    pub fn take_saved(&mut self) -> Option<Bitfield> {
-        self.holdings.take_saved()
+    /// The pieces that our client has relied on to be durable since it was last asked, if any: those
+    /// that states name that it saved, and those of files that it gave their own names.
+    pub fn take_relied_on(&mut self) -> Option<Bitfield> {
+        self.holdings.take_relied_on()
     }
 
     /// The run is over: looks at who has been silent for too long.

@@ -159,13 +159,13 @@ fn disks_and_words_are_held_against_each_other() {
     let mut watch = Watch::default();
     let have = Bitfield::full(3);
     watch.disk(NOW, "right", &have, |_| true);
-    watch.saved(NOW, "right", &have, |_| true);
+    watch.relied_on(NOW, "right", &have, |_| true);
     watch.completed(NOW, "right", true);
     let liar = IpAddr::from([10, 1, 0, 9]);
     watch.banned(NOW, "right", liar, true);
     assert_seen(&watch, &[]);
     watch.disk(NOW, "wrong", &have, |piece| piece != 1);
-    watch.saved(NOW, "wrong", &have, |piece| piece != 2);
+    watch.relied_on(NOW, "wrong", &have, |piece| piece != 2);
     watch.completed(NOW, "wrong", false);
     watch.banned(NOW, "wrong", liar, false);
     let all = [Check::Rotten, Check::Recorded, Check::Completed, Check::Ban];

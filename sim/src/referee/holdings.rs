@@ -36,8 +36,8 @@ pub(super) struct Holdings {
     wants_all: bool,
     /// It may believe a state that it finds.
     may_believe: bool,
-    /// The pieces that the last state names that it saved, if nobody has asked since.
-    saved: Option<Bitfield>,
+    /// The pieces that it has relied on to be durable since somebody asked, if any.
+    relied_on: Option<Bitfield>,
     /// In the order in which they came to be held; some are held no more.
     log: Vec<(u32, Instant)>,
     /// For each piece, how often our client had spoken when it came to be held.
@@ -62,7 +62,7 @@ impl Holdings {
             held: none.clone(),
             wants_all: false,
             may_believe: false,
-            saved: None,
+            relied_on: None,
             log: Vec::new(),
             since: vec![0; pieces],
             spoken: 0,
@@ -177,15 +177,29 @@ impl Holdings {
             }
             Output::Disk(Disk::Save { state, .. }) => {
                 let state = state.as_deref().and_then(|state| self.read_state(state));
-                self.saved = state.map(|state| state.have).or(self.saved.take());
+                if let Some(state) = state {
+                    self.relies_on(state.have.iter());
+                }
+            }
+            Output::Disk(Disk::Finish { file, .. }) => {
+                let pieces = self.rules.torrent().layout().pieces_of(*file);
+                self.relies_on(pieces.map(|piece| piece as usize));
             }
             _ => {}
         }
     }
 
-    /// The pieces that the last state names that our client saved, once.
-    pub(super) fn take_saved(&mut self) -> Option<Bitfield> {
-        self.saved.take()
+    /// The pieces that our client has relied on to be durable since it was last asked, if any.
+    pub(super) fn take_relied_on(&mut self) -> Option<Bitfield> {
+        self.relied_on.take()
+    }
+
+    fn relies_on(&mut self, pieces: impl Iterator<Item = usize>) {
+        let none = || Bitfield::new(self.held.len());
+        let relied_on = self.relied_on.get_or_insert_with(none);
+        for piece in pieces {
+            relied_on.insert(piece);
+        }
     }
 
     /// What a state names is held if its files are as they were when that was saved.

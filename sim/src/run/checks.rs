@@ -61,17 +61,18 @@ impl Checks {
         }
     }
 
-    /// A client saves a state that names pieces, of which these are durable.
-    pub(super) fn saved(
+    /// A client relies on pieces to be durable, of which these are.
+    pub(super) fn relied_on(
         &mut self,
         now: Instant,
         peer: &Peer,
-        named: &Bitfield,
+        pieces: &Bitfield,
         durable: &Bitfield,
     ) {
         if !peer.lies {
             let survives = |piece| durable.contains(piece as usize);
-            self.watch.saved(now, &peer.member.name, named, survives);
+            self.watch
+                .relied_on(now, &peer.member.name, pieces, survives);
         }
     }
 

@@ -46,9 +46,9 @@ pub(super) struct News {
 /// What a client told or did.
 pub(super) enum What {
     Told(Event),
-    /// It saves a state that names pieces.
-    Saved {
-        named: Bitfield,
+    /// It relies on pieces to be durable.
+    ReliedOn {
+        pieces: Bitfield,
         /// Those of them that a loss of power would have left.
         durable: Bitfield,
     },
@@ -202,9 +202,9 @@ impl Peer {
                 let peer = number;
                 inbox.borrow_mut().push_back(News { peer, at, what });
             };
-            if let Some(named) = referee(client).take_saved() {
-                let durable = durable(&content, &files, &named);
-                tell(What::Saved { named, durable });
+            if let Some(pieces) = referee(client).take_relied_on() {
+                let durable = durable(&content, &files, &pieces);
+                tell(What::ReliedOn { pieces, durable });
             }
             while let Some(event) = engine(client).poll_event() {
                 tell(What::Told(event));

@@ -252,9 +252,9 @@ impl<'a> World<'a> {
         let number = news.peer;
         let event = match news.what {
             What::Told(event) => event,
-            What::Saved { named, durable } => {
+            What::ReliedOn { pieces, durable } => {
                 let peer = &self.peers[number];
-                self.checks.saved(news.at, peer, &named, &durable);
+                self.checks.relied_on(news.at, peer, &pieces, &durable);
                 return Ok(());
             }
         };

@@ -1,5 +1,9 @@
 //! What is told to be had, and what is on the disk.
 
+use ripcurrent_proto::api::{Check, Found, FoundFile, FoundName, Stamp};
+use ripcurrent_proto::base::bits::Bitfield;
+use ripcurrent_proto::meta::resume::Resume;
+
 use super::*;
 
 /// A piece counts once it was hashed right and written, and not before.
@@ -47,6 +51,69 @@ fn a_piece_that_was_found_counts_too() {
     scene.hash(3);
     scene.say(&have(3));
     scene.assert_broken(Rule::FalseHave);
+}
+
+/// What a full disk did not take counts once it is written: it is not hashed again.
+#[test]
+fn a_piece_may_wait_for_room() {
+    let mut scene = Scene::leeching(MODERN);
+    scene.hash(1);
+    scene.write(1, Err(no_space()));
+    scene.write(1, Ok(()));
+    scene.say(&have(1));
+    scene.assert_fair();
+}
+
+/// A piece that a state names is held where its file is as it was, and nowhere else; that our client
+/// relies on what it saves is told once.
+#[test]
+fn states_are_believed_of_files_that_did_not_change() {
+    let stamp = |modified| Stamp { len: 1, modified };
+    for (seen, check, is_held) in [
+        (Some(stamp(5)), Check::Existing, true),
+        (Some(stamp(6)), Check::Existing, false),
+        (None, Check::Existing, false),
+        (Some(stamp(5)), Check::Full, false),
+    ] {
+        let mut scene = Scene::silent(false);
+        let mut have = Bitfield::new(PIECES as usize);
+        have.insert(2);
+        let state = Resume {
+            info_hash: scene.torrent.hashes().v1.unwrap(),
+            clean: true,
+            have: have.clone(),
+            stamps: vec![Some(stamp(5))],
+            open: Vec::new(),
+        };
+        let (op, storage) = (scene.op(), TorrentId(0));
+        let state = Some(state.encode());
+        scene.output(Output::Disk(Disk::Save {
+            op,
+            storage,
+            state: state.clone(),
+        }));
+        assert_eq!(scene.referee.take_relied_on(), Some(have));
+        assert_eq!(scene.referee.take_relied_on(), None);
+        let add = Add {
+            check,
+            ..Add::new(TorrentId(0), Arc::clone(&scene.torrent), "data")
+        };
+        scene.input(Input::Command(Command::Add(add)));
+        let name = FoundName::Part;
+        let result = Ok(Found {
+            files: vec![seen.map(|stamp| FoundFile { stamp, name })],
+            aside: false,
+            state,
+        });
+        let op = scene.op();
+        scene.input(Input::Disk(DiskDone::Opened { op, result }));
+        assert_eq!(
+            scene.referee.held().contains(2),
+            is_held,
+            "{seen:?} {check:?}"
+        );
+        assert_eq!(scene.referee.held().count(), usize::from(is_held));
+    }
 }
 
 /// A bitfield and have-all are claims too.
