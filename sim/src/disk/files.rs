@@ -76,6 +76,13 @@ impl Files {
         self.lock().tree.put(path, File::of_bytes(bytes))
     }
 
+    /// Removes a file, if it is there, and folders that this leaves empty; that is durable.
+    pub fn remove(&self, path: &str) {
+        let tree = &mut self.lock().tree;
+        tree.remove(path);
+        tree.sync(path);
+    }
+
     /// Puts a whole file of a compact torrent there; it is durable.
     pub(crate) fn put_tags(
         &self,

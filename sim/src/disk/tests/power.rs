@@ -211,3 +211,44 @@ fn checked(swarm: &Swarm) -> Option<u32> {
         _ => None,
     })
 }
+
+/// What others did to the files meanwhile is noticed, in whatever state the leecher left them: what
+/// is wrong is fetched, and nothing else.
+#[test]
+fn what_others_did_to_files_is_noticed() {
+    const PART: &str = "data/swarm/4.bin.part";
+    type Deed = fn(Vec<u8>) -> Option<Vec<u8>>;
+    let deeds: [Deed; 4] = [
+        |mut bytes| {
+            bytes[150_000] ^= 1;
+            Some(bytes)
+        },
+        |bytes| Some(bytes[..100_000].to_vec()),
+        |bytes| Some([&bytes[..], b"more"].concat()),
+        |_| None,
+    ];
+    for deed in deeds {
+        for end in [End::Kill, End::Leave] {
+            let mut swarm = Scene {
+                form: Form::Bytes,
+                backend: Backend::Direct,
+                wanted: &[],
+                faults: Faults::default(),
+            }
+            .swarm(1);
+            assert!(swarm.run_until(|swarm| swarm.recorded().len() > 3));
+            come_to_an_end(&mut swarm, end);
+            let files = &swarm.disks[LEECHER];
+            match deed(files.read(PART).unwrap()) {
+                Some(bytes) => files.put(PART, bytes).unwrap(),
+                None => files.remove(PART),
+            }
+            let right = swarm.right();
+            swarm.restart();
+            assert!(swarm.run_until(|swarm| checked(swarm).is_some()));
+            assert_eq!(swarm.believed(), right);
+            go_on(&mut swarm, None);
+            assert!(swarm.is_finished() && swarm.work().written.is_disjoint(&right));
+        }
+    }
+}
