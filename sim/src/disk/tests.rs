@@ -40,7 +40,8 @@ struct Scene {
     rng: Rng,
 }
 
-type Done = Result<(), (Option<u32>, IoErrorKind)>;
+type Told<T> = Result<T, (Option<u32>, IoErrorKind)>;
+type Done = Told<()>;
 
 fn scene(form: Form) -> Scene {
     scene_with(form, SPARSE)
@@ -149,7 +150,7 @@ impl Scene {
         self.try_sync().map(drop)
     }
 
-    fn try_sync(&mut self) -> Result<Vec<(FileIndex, Stamp)>, (Option<u32>, IoErrorKind)> {
+    fn try_sync(&mut self) -> Told<Vec<(FileIndex, Stamp)>> {
         let (op, storage) = (OP, STORAGE);
         match self.disk.perform(api::Disk::Sync { op, storage }) {
             DiskDone::Synced { result, .. } => told(result),
@@ -225,7 +226,7 @@ impl Scene {
     }
 }
 
-fn told<T>(result: Result<T, DiskError>) -> Result<T, (Option<u32>, IoErrorKind)> {
+fn told<T>(result: Result<T, DiskError>) -> Told<T> {
     result.map_err(|error| (error.file.map(|file| file.0), error.error.kind))
 }
 

@@ -114,11 +114,9 @@ impl Holdings {
     /// Something happened to our client.
     pub(super) fn heard(&mut self, now: Instant, input: &Input<'_>) {
         match input {
-            Input::Disk(DiskDone::Opened { result, .. }) => {
-                if let Ok(found) = result {
-                    self.found(now, found);
-                }
-            }
+            Input::Disk(DiskDone::Opened {
+                result: Ok(found), ..
+            }) => self.found(now, found),
             Input::Disk(DiskDone::Read { op, result, .. }) => {
                 if let (Some(Work::Read(piece)), Ok(())) = (self.done(*op), result) {
                     self.read.insert(piece as usize);
