@@ -22,6 +22,7 @@ use crate::teller::Teller;
 pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
     let loaded = jobs::load(&args.torrents)?;
     must_be_folder(&args.output)?;
+    must_choose_of_one(&args)?;
     let jobs: Result<Vec<Job>, Failure> = loaded
         .torrents
         .iter()
@@ -45,6 +46,20 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
         },
     )?;
     loaded.conclude(teller.conclude(ended))
+}
+
+/// The numbers and names of one torrent mean nothing in another.
+fn must_choose_of_one(args: &DownloadArgs) -> Result<(), Failure> {
+    let option = match (&args.pieces, args.files.is_empty()) {
+        (Some(_), _) => "--pieces",
+        (None, false) => "--files",
+        (None, true) => return Ok(()),
+    };
+    if args.torrents.len() == 1 {
+        return Ok(());
+    }
+    let what = format!("{option} chooses of one torrent, and several are given");
+    Err(Failure::usage(what).remedy("Run the command once for each torrent."))
 }
 
 fn job(args: &DownloadArgs, torrent: Arc<Torrent>) -> Result<Job, Failure> {

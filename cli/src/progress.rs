@@ -148,7 +148,9 @@ impl Status {
     /// Several torrents seen from outside, added up.
     pub(crate) fn of_all<'a>(all: impl Iterator<Item = &'a TorrentStats>) -> Self {
         let mut sum = TorrentStats::default();
+        let mut is_known = true;
         for stats in all {
+            is_known &= !matches!(stats.phase, Phase::Opening | Phase::Checking);
             sum.bytes_had += stats.bytes_had;
             sum.bytes_wanted += stats.bytes_wanted;
             sum.down_rate += stats.down_rate;
@@ -156,11 +158,13 @@ impl Status {
             sum.uploaded += stats.uploaded;
             sum.peers += stats.peers;
         }
-        let words = match sum.bytes_had < sum.bytes_wanted {
-            true => downloading(&sum),
-            false => seeding(&sum),
-        };
-        Status::new(sum.bytes_had, sum.bytes_wanted, words)
+        let (had, wanted) = (sum.bytes_had, sum.bytes_wanted);
+        match is_known {
+            // What is wanted of all is not known yet, so no part of it is either.
+            false if had == wanted => Status::new(0, 1, "checking what is there".into()),
+            _ if had < wanted => Status::new(had, wanted, downloading(&sum)),
+            _ => Status::new(had, wanted, seeding(&sum)),
+        }
     }
 
     /// Work of any kind, `of` units of which `done` are done, in words.
@@ -278,12 +282,16 @@ mod tests {
     #[test]
     fn several_torrents_are_added_up() {
         let one = TorrentStats {
+            phase: Phase::Downloading,
             bytes_wanted: 100 << 20,
             bytes_had: 40 << 20,
             down_rate: 1 << 20,
             peers: 1,
             ..TorrentStats::default()
         };
+        let begun = TorrentStats::default();
+        let status = Status::of_all([&begun, &begun].into_iter());
+        assert_eq!(status.percent(), 0, "{}", status.words);
         let mut all = [one.clone(), one];
         let status = Status::of_all(all.iter());
         assert_eq!(status.percent(), 40);

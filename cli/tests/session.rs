@@ -151,6 +151,17 @@ fn torrents_that_collide_are_refused() {
     assert!(!scene.path("got").exists());
 }
 
+/// A choice of files or pieces is one of a single torrent.
+#[test]
+fn a_choice_is_of_one_torrent() {
+    let scene = Scene::new(&[("a", 1000), ("b", 1000)]);
+    for choice in ["--files", "--pieces"] {
+        let args = ["a.torrent", "b.torrent", choice, "0"];
+        let (said, _) = ends_with(scene.download(3, &args), 2);
+        assert!(said.contains("once for each torrent"), "{said}");
+    }
+}
+
 /// A complete download serves until as much was sent as it is large, and then leaves.
 #[test]
 fn seeding_ends_at_the_ratio() {

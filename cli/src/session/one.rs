@@ -239,11 +239,15 @@ impl One {
     pub(super) fn end(&mut self) -> &Ended {
         let why = self.why.take();
         let (complete, figures) = (self.completed_at.is_some(), &self.figures);
-        self.ended.get_or_insert_with(|| Ended {
+        let ended = self.ended.get_or_insert_with(|| Ended {
             why: why.unwrap_or(Why::Asked),
             complete,
             figures: figures.clone(),
-        })
+        });
+        // Nothing of it comes or goes any more.
+        let stats = &mut self.figures.stats;
+        (stats.down_rate, stats.up_rate, stats.peers) = (0, 0, 0);
+        ended
     }
 
     pub(super) fn ended(mut self) -> Ended {
