@@ -111,7 +111,7 @@ def peer(torrent, data, listen, *more):
 
 
 def ours(program, torrent, into, address):
-    command = [program, "download", str(torrent), "-o", str(into), "--no-seed", "-q"]
+    command = [program, "--no-config", "download", str(torrent), "-o", str(into), "--no-seed", "-q"]
     command += ["--bind", "127.0.7.3", "--port", "6882", "--peer", address]
     return run(command, into / "log")[:2]
 

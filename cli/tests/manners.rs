@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use common::pair::Pair;
-use common::terminal::{Shown, at_terminal};
+use common::terminal::{Shown, at_terminal, at_vanishing_terminal};
 use common::{Row, Running, ripcurrent, run_to, write};
 
 /// Who reads neither what is told nor what is said holds up nothing: a download ends as it would.
@@ -42,6 +42,19 @@ fn nothing_is_needed_to_write_to() {
     pair.fetching(&mut command, &addr)
         .args(["--no-seed", "--json", "-vv"]);
     assert_eq!(command.status().unwrap().code(), Some(0));
+    pair.arrived();
+}
+
+/// The same at a terminal that goes away, as that of a broken line does, where progress is drawn.
+#[test]
+fn a_terminal_that_goes_away_stops_nothing() {
+    let pair = Pair::new();
+    let (_seed, addr) = pair.seed(ripcurrent(), [""; 0]);
+    let mut command = ripcurrent();
+    command.env("TERM", "xterm");
+    let command = pair.fetching(&mut command, &addr);
+    command.args(["--no-seed", "-vv", "--down-limit", "800K"]);
+    assert_eq!(at_vanishing_terminal(command), Some(0));
     pair.arrived();
 }
 

@@ -4,10 +4,12 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use common::{run_to, write};
 use serde_json::Value;
+use sha1::{Digest, Sha1};
 
 /// Four files of which one is empty and two share a piece, and their torrent.
 fn made(dir: &Path) {
@@ -99,6 +101,39 @@ part      68.4 KiB  t/e: a download in progress, 68.4 KiB right
     assert!(told.contains("there is no such folder"), "{told}");
 }
 
+/// Padding is on no disk and counts as zeros; a link is right if it leads where the torrent says.
+#[test]
+fn padding_and_links_are_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = [&b"hello"[..], &[0; 16_379]].concat();
+    let pieces = [Sha1::digest(first), Sha1::digest(b"abc")].concat();
+    let mut torrent = b"d4:infod5:filesl\
+        d6:lengthi5e4:pathl1:aee\
+        d4:attr1:p6:lengthi16379e4:pathl4:.pad5:16379ee\
+        d6:lengthi3e4:pathl1:cee\
+        d4:attr1:l6:lengthi0e4:pathl1:le12:symlink pathl1:aee\
+        e4:name1:t12:piece lengthi16384e6:pieces40:"
+        .to_vec();
+    torrent.extend(pieces);
+    torrent.extend(b"ee");
+    fs::write(dir.path().join("t.torrent"), torrent).unwrap();
+    let data = dir.path().join("data/t");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("a"), "hello").unwrap();
+    fs::write(data.join("c"), "abc").unwrap();
+    let states = |code| {
+        let (out, _) = verify(dir.path(), code);
+        let word = |line: &str| line.split(' ').next().unwrap().to_owned();
+        out.lines().map(word).collect::<Vec<_>>()
+    };
+    assert_eq!(states(6), ["right", "right", "missing"]);
+    symlink("a", data.join("l")).unwrap();
+    assert_eq!(states(0), ["right", "right", "right"]);
+    fs::remove_file(data.join("l")).unwrap();
+    symlink("c", data.join("l")).unwrap();
+    assert_eq!(states(6), ["right", "right", "wrong"]);
+}
+
 /// What cannot be read is a matter of the disk, and the file is named.
 #[test]
 fn what_cannot_be_read_is_told() {
@@ -106,7 +141,7 @@ fn what_cannot_be_read_is_told() {
     made(dir.path());
     let file = dir.path().join("data/t/a");
     fs::remove_file(&file).unwrap();
-    std::os::unix::fs::symlink("a", &file).unwrap();
+    symlink("a", &file).unwrap();
     let (_, told) = verify(dir.path(), 5);
     assert!(told.contains("data/t/a"), "{told}");
 }

@@ -33,8 +33,23 @@ pub(crate) fn at_terminal(command: &mut Command, columns: u16) -> Shown {
     }
 }
 
+/// Runs `command` to its end with a terminal that is gone as soon as something was written to it;
+/// its exit code.
+pub(crate) fn at_vanishing_terminal(command: &mut Command) -> Option<i32> {
+    let (mut master, slave) = open(80);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(slave))
+        .spawn()
+        .unwrap();
+    command.stderr(Stdio::null());
+    assert!(master.read(&mut [0; 1]).unwrap() > 0);
+    drop(master);
+    child.wait().unwrap().code()
+}
+
 fn open(columns: u16) -> (File, File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let size = Winsize {
