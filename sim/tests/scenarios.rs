@@ -50,6 +50,16 @@ fn crashed_hosts_come_back() {
     }
 }
 
+/// Hosts that lose their power over and over come to the same end.
+#[test]
+fn power_may_fail_again_and_again() {
+    for backend in Backend::ALL {
+        let report = assert_good(&ready("power-cuts.toml"), 1, backend);
+        let often = report.hosts.iter().filter(|host| host.starts > 2);
+        assert_eq!(often.count(), 4, "{report}");
+    }
+}
+
 /// The seed leaves in good order and is not there in the end; the others finish without it.
 #[test]
 fn leechers_finish_without_the_seed() {
