@@ -1,10 +1,13 @@
 //! The most memory a transfer takes, as a sum that can be read.
+//!
+//! Whatever grows has its line: what the engine adds up itself, and what our host, the files of the
+//! torrents and the program take around it.
 
 use std::fmt;
 
 use ripcurrent_proto::api::Config;
 use ripcurrent_proto::engine::MemoryCeiling;
-use ripcurrent_proto::meta::layout::Layout;
+use ripcurrent_proto::meta::Torrent;
 
 use crate::units::Size;
 
@@ -12,34 +15,86 @@ use crate::units::Size;
 const RECEIVE: u64 = 128 << 10;
 /// Buffers for receiving that rest between two uses: 32 of 128 KiB and 32 of 16 KiB.
 const RESTING: u64 = 32 * (128 << 10) + 32 * (16 << 10);
+/// What carries out for one connection, in bytes: its futures, its place in the ring or in the
+/// runtime, and its part of what is announced to the machine.
+const HANDS: u64 = 8 << 10;
+/// A protected connection to a tracker, in bytes: 144 KiB, as `runtime-uring/src/tls.rs` adds them
+/// up, and the keys and certificates of the far end.
+const PROTECTED: u64 = (144 + 64) << 10;
+/// The roots of trust, as they are read and understood, in bytes.
+const ROOTS: u64 = 2 << 20;
+/// A file of a torrent, in bytes: its entry, its names finished and unfinished, what was found of it,
+/// and the tokens it is read from.
+const FILE: u64 = 2 << 10;
+/// Code as far as it is used, the stacks of threads, what the terminal is shown, and what the
+/// allocator cannot give back, in bytes.
+const PROGRAM: u64 = 24 << 20;
 
 /// The sum, its terms shown by `Display`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {
-    engine: MemoryCeiling,
+    program: u64,
+    torrent_files: u64,
     receiving: u64,
+    protected: u64,
+    engine: MemoryCeiling,
 }
 
 impl Memory {
     /// Of an engine with these settings on our host, at work on these torrents.
-    pub(crate) fn of(config: &Config, layouts: &[&Layout]) -> Self {
+    pub(crate) fn of<'a>(config: &Config, torrents: impl Iterator<Item = &'a Torrent>) -> Self {
+        let torrents: Vec<&Torrent> = torrents.collect();
+        let layouts: Vec<_> = torrents.iter().map(|torrent| &**torrent.layout()).collect();
+        let count = torrents.len() as u64;
+        // A tracker is dialled however many connections there are, and of each torrent one.
+        let connections = config.max_connections as u64 + count;
+        // Any of them may turn out to be protected, by a redirection for example.
+        let is_announced = |torrent: &&&Torrent| !torrent.trackers().is_empty();
+        let announced = torrents.iter().filter(is_announced).count() as u64;
         Memory {
-            engine: config.memory_ceiling(layouts),
-            receiving: config.max_connections as u64 * RECEIVE + RESTING,
+            program: PROGRAM,
+            torrent_files: torrents.iter().map(|torrent| torrent_file(torrent)).sum(),
+            receiving: connections * (RECEIVE + HANDS) + RESTING,
+            protected: announced.min(1) * ROOTS + announced * PROTECTED,
+            engine: config.memory_ceiling(&layouts),
         }
     }
 
     /// The whole sum in bytes.
     pub(crate) fn total(self) -> u64 {
-        self.engine.total() + self.receiving
+        let around = self.around().map(|(_, bytes)| bytes);
+        around.iter().sum::<u64>() + self.engine.total()
     }
+
+    /// The terms that are not the engine's, with what they are for.
+    fn around(self) -> [(&'static str, u64); 4] {
+        [
+            ("for the program", self.program),
+            ("of torrent files", self.torrent_files),
+            ("to receive into", self.receiving),
+            ("to speak TLS", self.protected),
+        ]
+    }
+}
+
+/// What a torrent takes as it was read and understood: all that describes it is kept, and the longest
+/// part, the hashes of its pieces, may be there once more while it is read or recorded.
+fn torrent_file(torrent: &Torrent) -> u64 {
+    let urls = torrent.trackers().iter().flatten();
+    let around: usize = urls.map(String::len).sum();
+    let files = torrent.layout().files().len() as u64;
+    4 * (torrent.info_bytes().len() + around) as u64 + files * FILE
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "memory: {} to receive into", Size(self.receiving))?;
-        for (name, bytes) in self.engine.terms() {
-            write!(f, " + {} of {name}", Size(bytes))?;
+        f.write_str("memory: ")?;
+        for (what, bytes) in self.around() {
+            write!(f, "{} {what} + ", Size(bytes))?;
+        }
+        for (at, (name, bytes)) in self.engine.terms().into_iter().enumerate() {
+            let sign = if at == 0 { "" } else { " + " };
+            write!(f, "{sign}{} of {name}", Size(bytes))?;
         }
         write!(f, " = {} at most", Size(self.total()))
     }
@@ -48,33 +103,57 @@ impl fmt::Display for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ripcurrent_proto::meta::layout::{FileEntry, FileKind};
+    use ripcurrent_proto::meta::create::{Content, Creation};
+
+    fn torrent(tracker: bool) -> Torrent {
+        let content = Content::File {
+            len: 5,
+            executable: false,
+        };
+        let mut creation = Creation::new("a", content, Some(1 << 20)).unwrap();
+        if tracker {
+            let tier = vec!["http://tracker.example/announce".into()];
+            creation.set_trackers(&[tier]).unwrap();
+        }
+        let bytes = creation.finish(&[[0; 20]]).unwrap();
+        Torrent::parse(bytes.into()).unwrap()
+    }
 
     /// The line tells every term and their sum.
     #[test]
     fn the_sum_is_that_of_its_terms() {
-        let file = FileEntry {
-            path: vec!["file".into()],
-            len: 1 << 30,
-            offset: 0,
-            kind: FileKind::Regular { executable: false },
-        };
-        let layout = Layout::new(1 << 20, vec![file]).expect("a layout");
         let config = Config {
             max_connections: 82,
             ..Config::default()
         };
-        let memory = Memory::of(&config, &[&layout]);
-        let terms: u64 = memory.engine.terms().iter().map(|(_, bytes)| bytes).sum();
-        assert_eq!(memory.total(), terms + 82 * (128 << 10) + (4608 << 10));
+        let torrent = torrent(false);
+        let memory = Memory::of(&config, [&torrent].into_iter());
+        let engine = config.memory_ceiling(&[&**torrent.layout()]).total();
+        let receiving = 83 * (136 << 10) + (4608 << 10);
+        let around = (24 << 20) + torrent_file(&torrent) + receiving;
+        assert_eq!(memory.total(), engine + around);
         let line = memory.to_string();
+        let begin = "memory: 24 MiB for the program + ";
+        assert!(line.starts_with(begin), "{line}");
         assert!(
-            line.starts_with("memory: 14.8 MiB to receive into + 64 MiB of slabs + "),
+            line.contains(" to receive into + 0 B to speak TLS + 64 MiB of slabs + "),
             "{line}"
         );
-        assert!(
-            line.ends_with(&format!(" = {} at most", Size(memory.total()))),
-            "{line}"
-        );
+        let end = format!(" = {} at most", Size(memory.total()));
+        assert!(line.ends_with(&end), "{line}");
+    }
+
+    /// Every torrent adds what it takes, and only those that are announced a protected connection.
+    #[test]
+    fn each_torrent_has_its_share() {
+        let (alone, announced) = (torrent(false), torrent(true));
+        let of = |torrents: &[&Torrent]| Memory::of(&Config::default(), torrents.iter().copied());
+        let (one, two) = (of(&[&alone]), of(&[&alone, &announced]));
+        assert_eq!(one.protected, 0);
+        assert_eq!(two.protected, ROOTS + PROTECTED);
+        assert_eq!(two.receiving - one.receiving, RECEIVE + HANDS);
+        let file = torrent_file(&announced);
+        assert!(file > torrent_file(&alone));
+        assert_eq!(two.torrent_files - one.torrent_files, file);
     }
 }

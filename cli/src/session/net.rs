@@ -118,8 +118,8 @@ impl Net {
     pub(crate) fn introduce(&self, torrents: &[Arc<Torrent>], level: Level) {
         if level > Level::Normal {
             let config = with_room_for(self.config.clone(), torrents);
-            let layouts: Vec<_> = torrents.iter().map(|torrent| &**torrent.layout()).collect();
-            say::line(Memory::of(&config, &layouts));
+            let torrents = torrents.iter().map(|torrent| &**torrent);
+            say::line(Memory::of(&config, torrents));
             if let Some(scarcity) = limits::scarcity(&config, self.open) {
                 say::line(scarcity);
             }

@@ -13,6 +13,16 @@ use crate::base::timer::Timers;
 /// Credit given to a connection at once under a limit, in bytes: a block and its header.
 pub(super) const CREDIT_LIMITED: u64 = 17 * 1024;
 
+/// What a limit on one torrent takes in one direction, in bytes: its own gate with the node of a tree
+/// that holds one line, and its line at the limit on all. Those who wait count as connections.
+pub(super) const GATE_BYTES: u64 = {
+    /// Entries of the node of a tree.
+    const NODE: usize = 12;
+    let gate = size_of::<(TorrentId, Gate)>();
+    let line = size_of::<(Option<TorrentId>, Line)>();
+    (3 * gate + NODE * line + 3 * line) as u64
+};
+
 /// The limits in one direction: on all torrents together, and on single ones. Whose limit is meant
 /// is told by an id, that of all together by `None`.
 #[derive(Debug)]

@@ -6,22 +6,23 @@
 
 use core::fmt;
 
+use super::gate::GATE_BYTES;
 use super::links::{Conn, OUTBOX_MAX};
-use super::shared::{EVENTS_MAX, Timer};
+use super::shared::{EVENTS_MAX, Op, Timer};
 use super::upload::{BLOCKS_AT_ONCE, HAVES_AT_ONCE};
 use super::{DEPARTED_MAX, Session, Torrent};
-use crate::api::{Config, Event, Part};
-use crate::base::id::ConnId;
-use crate::base::slab::PAGE;
+use crate::api::{Config, Event, Output, Part, Stamp};
+use crate::base::id::{ConnId, TorrentId};
+use crate::base::slab::{PAGE, Slab};
 use crate::base::time::Instant;
-use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, FileIndex, Layout, PieceIndex};
 use crate::meta::resume;
 use crate::peer::opening::Opening;
 use crate::peer::pipeline::{Asked, DEPTH_MAX};
 use crate::peer::upload::UPLOAD_QUEUE_MAX;
 use crate::store::cache::CHUNK_LEN;
 use crate::store::suspects::BLOCKS_MAX;
-use crate::swarm::{BANS_MAX, BOOK_MAX};
+use crate::swarm::{BANS_MAX, BOOK_MAX, Parting};
 use crate::tracker::BODY_MAX;
 use crate::tracker::schedule::TRACKERS_MAX;
 use crate::tracker::url::URL_MAX;
@@ -141,9 +142,12 @@ fn connection(pieces: u32) -> u64 {
         + grown(2 * timers)
         + messages
         + parts
-        // Its places among those who wait for credit, for their turn to send, for memory, and in
-        // the row of those who have something to send.
-        + grown(4 * size::<ConnId>())
+        // Its places among those who wait for credit and for their turn to send, at the limit on its
+        // torrent and at that on all; for memory; and in the row of those who have something to
+        // send.
+        + grown(6 * size::<ConnId>())
+        // Among those who are to be left.
+        + grown(size::<(TorrentId, ConnId, Parting)>())
 }
 
 /// The most bytes of messages that wait for one peer to read them.
@@ -166,6 +170,8 @@ fn peer(pieces: u32, slabs: u64) -> u64 {
         + grown(UPLOAD_QUEUE_MAX as u64 * size::<Block>())
         // It may wait for every chunk that is being read.
         + grown(slabs * size::<ConnId>())
+        // Among those who find no block to ask for.
+        + tree(size::<ConnId>())
 }
 
 /// One torrent, without its peers.
@@ -186,8 +192,16 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
     // What is durable, what is not yet, and what a sync is about to make so; each file as it was
     // seen.
     let ledger = pieces + grown(2 * pieces * size::<PieceIndex>()) + files * FILE;
-    // Being read; or the one that was saved, the next, and what it is made of.
+    // Being read, with what it means; or the one that was saved, the next, and what it is made of.
     let state = 3 * grown(resume::most_len(layout) as u64);
+    // What it says of pieces that are not complete, until they are read and as long as they lie on
+    // the disk.
+    let parked = 2 * grown(resume::most_len(layout) as u64);
+    // Each slab may be in an operation, or wait for room on the disk; all files may be finished at
+    // once, and synced before.
+    let operation = size::<Output>() + size::<(TorrentId, Op)>();
+    let at_work = grown(open * (operation + size::<(PieceIndex, Slab)>()))
+        + grown(files * (operation + size::<(FileIndex, Stamp)>()));
     let open_pieces = grown(open * (OPEN_PIECE + blocks_of_one * OPEN_BLOCK));
     let chunks = tree(slabs * CHUNK);
     let departed = grown(DEPARTED_MAX as u64 * ADDRESS);
@@ -202,11 +216,14 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
         + piece_lists
         + ledger
         + state
+        + parked
+        + at_work
         + open_pieces
         + chunks
         + departed
         + answer
         + trackers
+        + 2 * GATE_BYTES
 }
 
 /// The longest message but for a bitfield: an extended handshake.

@@ -52,6 +52,12 @@ impl Peer {
         Peer { command, address }
     }
 
+    /// Has it work on another torrent as well.
+    pub(crate) fn and(mut self, torrent: &Torrent) -> Peer {
+        self.command.arg(&torrent.path);
+        self
+    }
+
     /// Has it listen there instead of at an address of its own.
     pub(crate) fn at(self, address: SocketAddr) -> Peer {
         Peer { address, ..self }

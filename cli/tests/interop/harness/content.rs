@@ -14,6 +14,8 @@ pub(crate) enum Content {
     File,
     /// One file of the size that `RIPCURRENT_MEMORY_MIB` says.
     Large,
+    /// One file of the same size, unlike those of other numbers.
+    Numbered(u8),
     /// A folder of files: empty, smaller than a piece, one that ends within a piece, deep ones.
     Folder,
 }
@@ -24,6 +26,10 @@ impl Content {
         match self {
             Content::File => write(&parent.join("a file.bin"), size_mib() * MIB, 1),
             Content::Large => write(&parent.join("a large file.bin"), large_mib() * MIB, 2),
+            Content::Numbered(number) => {
+                let path = parent.join(format!("file {number}.bin"));
+                write(&path, size_mib() * MIB, 100 + u64::from(number))
+            }
             Content::Folder => {
                 let root = parent.join("a folder");
                 let files = [
