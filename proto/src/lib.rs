@@ -39,68 +39,7 @@
 //! others, but not from within `carry`: a backend that knows the answer at once keeps it for its
 //! next `reap`.
 //!
-//! The same by hand, for a torrent of one piece that is on the disk already:
-//!
-//! ```
-//! use std::sync::Arc;
-//!
-//! use ripcurrent_proto::api::{
-//!     Add, Command, Config, Disk, DiskDone, Event, Found, FoundFile, FoundName, Input, Mode, Output,
-//!     Stamp,
-//! };
-//! use ripcurrent_proto::base::id::TorrentId;
-//! use ripcurrent_proto::base::time::Instant;
-//! use ripcurrent_proto::engine::Engine;
-//! use ripcurrent_proto::meta::Torrent;
-//! use sha1::{Digest, Sha1};
-//!
-//! let mut file = b"d4:infod6:lengthi5e4:name5:hello12:piece lengthi16384e6:pieces20:".to_vec();
-//! file.extend(Sha1::digest(b"hello"));
-//! file.extend(b"ee");
-//! let torrent = Arc::new(Torrent::parse(file.into())?);
-//!
-//! // Time and chance are the host's: a real one takes them from the system.
-//! let (now, seed) = (Instant::ZERO, [7; 32]);
-//! let mut engine = Engine::new(Config::default(), seed, now)?;
-//! let mut add = Add::new(TorrentId(0), torrent, "/downloads");
-//! add.mode = Mode::Seed;
-//! engine.handle(now, Input::Command(Command::Add(add)));
-//!
-//! while let Some(output) = engine.poll_output(now) {
-//!     // Each output takes its buffer along, and the answer brings it back.
-//!     let answer = match output {
-//!         Output::Disk(Disk::Open { op, .. }) => {
-//!             // The file is there and has five bytes.
-//!             let stamp = Stamp { len: 5, modified: 0 };
-//!             let file = FoundFile { stamp, name: FoundName::Own };
-//!             let found = Found { files: vec![Some(file)], ..Found::default() };
-//!             Input::Disk(DiskDone::Opened { op, result: Ok(found) })
-//!         }
-//!         Output::Disk(Disk::Read { op, mut slab, .. }) => {
-//!             slab.as_mut_slice().copy_from_slice(b"hello");
-//!             Input::Disk(DiskDone::Read { op, slab, result: Ok(()) })
-//!         }
-//!         Output::Hash { op, slab } => {
-//!             let digest = Sha1::digest(slab.as_slice()).into();
-//!             Input::Hashed { op, slab, digest }
-//!         }
-//!         other => unreachable!("nobody is connected, nothing is missing: {other:?}"),
-//!     };
-//!     engine.handle(now, answer);
-//! }
-//!
-//! let events: Vec<Event> = std::iter::from_fn(|| engine.poll_event()).collect();
-//! let torrent = TorrentId(0);
-//! assert_eq!(events, [
-//!     Event::Added { torrent },
-//!     Event::Checked { torrent, pieces: 1 },
-//!     Event::Completed { torrent },
-//! ]);
-//! assert_eq!(engine.slab_bytes(), 0, "every buffer came home");
-//! # fn may_move_to_another_thread<T: Send>(_: T) {}
-//! # may_move_to_another_thread(engine);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! The [`guide`] walks through writing a host, from one turn by hand to a whole program.
 //!
 //! # Time
 //!
@@ -148,32 +87,11 @@
 //! host that stops turning before loses what was in memory, and has what was written since the last
 //! state hashed at the next start.
 //!
-//! # What outlives the process
-//!
-//! A verified piece is written, and counts as had. Every 5 s or 256 MiB, when all is written, and
-//! before leaving, a download makes durable what was written ([`Sync`](api::Disk::Sync)), gives files
-//! of which every piece is durable their own names ([`Finish`](api::Disk::Finish)), and saves which
-//! pieces are durable and what the files looked like then ([`Save`](api::Disk::Save)). A start
-//! believes that of files that look the same, and hashes every other piece that is there, unless
-//! [`Check::Full`](api::Check::Full) asks for all. When the torrent is whole, there is no state.
-//!
 //! # What may fail
 //!
-//! | output | how it fails | what the engine does |
-//! |---|---|---|
-//! | `Connect` | `Ended` with `Failed` | dials again after 10 s, doubled each time; forgets the address after six failures |
-//! | `Recv` | `Ended` | leaves the peer; dials it again after 10 s if we had dialled it |
-//! | `Transmit` | not by itself: `Returned` comes always, and the failure as `Ended` | |
-//! | `Close` | cannot | |
-//! | `Open` | [`DiskError`] | [`Event::DiskFailed`]; the torrent stands still until [`Command::Recheck`] |
-//! | `Read`, at the start | [`DiskError`] | the piece counts as missing |
-//! | `Read`, for a peer | [`DiskError`] | [`Event::DiskFailed`]; the request is rejected (BEP 6), or the peer left; the torrent goes on |
-//! | `Write` | no space | [`Event::DiskFull`]; nothing more is asked for, and the write is tried again each second until [`Event::DiskRoom`] |
-//! | `Write`, `Sync`, `Finish` | [`DiskError`] | [`Event::DiskFailed`]; all peers are left and the torrent stands still until [`Command::Recheck`] |
-//! | `Save` | [`DiskError`] | [`Event::StateNotSaved`], once; tried again in the next pass |
-//! | `Disk::Close` | cannot | |
-//! | `Hash` | cannot; a wrong digest is a peer's fault: who gave which block is looked into, and the liar banned | |
-//! | `Resolve` | [`IoError`] | the next tracker; [`Event::Announced`] says so |
+//! `handle` never fails; what goes wrong in the world is an input like every other.
+//! [`guide::failure`] tells for each output how it may fail and what the engine does then. What
+//! outlives the process, whenever it ends, stands in [`guide::storage`].
 //!
 //! Blame is in the type: [`peer::Violation`] and [`wire::Malformed`] are a peer's fault, [`IoError`]
 //! the world's, [`ConfigError`] and [`api::Refusal`] the user's. A panic is ours or the host's.
@@ -213,20 +131,13 @@
 //! [`Input`]: api::Input
 //! [`Output`]: api::Output
 //! [`Command`]: api::Command
-//! [`Command::Recheck`]: api::Command::Recheck
 //! [`Command::Remove`]: api::Command::Remove
 //! [`Command::ShutDown`]: api::Command::ShutDown
 //! [`Config::memory_budget`]: api::Config::memory_budget
 //! [`Config::memory_ceiling`]: api::Config::memory_ceiling
 //! [`ConfigError`]: api::ConfigError
-//! [`DiskError`]: api::DiskError
 //! [`Engine`]: engine::Engine
 //! [`Engine::slab_bytes`]: engine::Engine::slab_bytes
-//! [`Event::Announced`]: api::Event::Announced
-//! [`Event::DiskFailed`]: api::Event::DiskFailed
-//! [`Event::DiskFull`]: api::Event::DiskFull
-//! [`Event::DiskRoom`]: api::Event::DiskRoom
-//! [`Event::StateNotSaved`]: api::Event::StateNotSaved
 //! [`Event::Removed`]: api::Event::Removed
 //! [`Event::ShutDown`]: api::Event::ShutDown
 //! [`IoError`]: api::IoError
@@ -243,6 +154,7 @@ pub mod choke;
 pub mod conformance;
 pub mod drive;
 pub mod engine;
+pub mod guide;
 pub mod meta;
 pub mod peer;
 pub mod picker;

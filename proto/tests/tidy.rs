@@ -28,6 +28,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("engine", &["engine"]),
     ("drive", &["drive"]),
     ("conformance", &["conformance"]),
+    ("words", &["guide"]),
 ];
 
 /// Words that code outside tests does not contain, each with what to write instead.
