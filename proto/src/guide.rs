@@ -14,8 +14,9 @@
 //! 8. [Leaving](leaving): the end in good order.
 //! 9. [A whole host](whole_host): all of it together; it downloads, stops, goes on and completes.
 //!
-//! The host of the guide is also the example `host`. It leaves out what it says it leaves out: TLS,
-//! name lookups, selections of files, links, and the lock on a torrent's state.
+//! The host of the guide is also the example `host`, and passes the suite for backends but for what it
+//! leaves out: TLS, name lookups, selections of files, links, and the lock on a torrent's state against
+//! other processes.
 
 #[doc = include_str!("guide/the_loop.md")]
 pub mod the_loop {}

@@ -1,6 +1,6 @@
 // The disk, and hashing: a thread that does one thing after the other, and knows no machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use ripcurrent_proto::api::{
-    Disk, DiskDone, DiskError, Found, FoundFile, FoundName, IoError, IoErrorKind, Spans, Stamp,
-    StorageId,
+    Access, Disk, DiskDone, DiskError, Found, FoundFile, FoundName, IoError, IoErrorKind, Spans,
+    Stamp, StorageId,
 };
 use ripcurrent_proto::meta::layout::{FileIndex, Layout};
 use ripcurrent_proto::meta::parts::{STATE, beside, part_names};
@@ -26,6 +26,9 @@ struct Storage {
     layout: Arc<Layout>,
     /// What each file is called until it is finished.
     parts: Vec<String>,
+    access: Access,
+    /// Found, written or finished since the last sync.
+    unsynced: BTreeSet<FileIndex>,
 }
 
 impl Storages {
@@ -37,15 +40,17 @@ impl Storages {
                 storage,
                 root,
                 layout,
+                access,
                 ..
             } => {
-                let (root, parts) = (PathBuf::from(&*root), part_names(&layout));
-                let opened = Storage {
-                    root,
+                let mut opened = Storage {
+                    root: PathBuf::from(&*root),
+                    parts: part_names(&layout),
                     layout,
-                    parts,
+                    access,
+                    unsynced: BTreeSet::new(),
                 };
-                let result = opened.look();
+                let result = self.claim(&opened).and_then(|()| opened.look());
                 if result.is_ok() {
                     self.0.insert(storage, opened);
                 }
@@ -57,7 +62,7 @@ impl Storages {
                 mut slab,
                 spans,
             } => {
-                let result = self.0[&storage].read(slab.as_mut_slice(), &spans);
+                let result = self.at(storage).read(slab.as_mut_slice(), &spans);
                 DiskDone::Read { op, slab, result }
             }
             Disk::Write {
@@ -66,26 +71,26 @@ impl Storages {
                 slab,
                 spans,
             } => {
-                let result = self.0[&storage].write(slab.as_slice(), &spans);
+                let result = self.at(storage).write(slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
             }
             Disk::Sync { op, storage } => {
-                let result = self.0[&storage].sync();
+                let result = self.at(storage).sync();
                 DiskDone::Synced { op, result }
             }
             Disk::Finish { op, storage, file } => {
-                let result = self.0[&storage].finish(file);
+                let result = self.at(storage).finish(file);
                 DiskDone::Finished { op, result }
             }
             Disk::Save { op, storage, state } => {
-                let result = self.0[&storage].save(state.as_deref());
+                let result = self.at(storage).save(state.as_deref());
                 DiskDone::Saved {
                     op,
                     result: result.map_err(|error| refusal(None, &error)),
                 }
             }
             Disk::Delete { op, storage } => {
-                let result = self.0[&storage].delete();
+                let result = self.at(storage).delete();
                 DiskDone::Deleted { op, result }
             }
             // Nothing is in flight: this thread does one thing at a time.
@@ -95,34 +100,60 @@ impl Storages {
             }
         }
     }
+
+    /// The engine names none that it has not opened, or has closed.
+    fn at(&mut self, storage: StorageId) -> &mut Storage {
+        self.0.get_mut(&storage).expect("it is open")
+    }
+
+    /// Two that write share no state. Other processes would be kept out by a lock, which this host
+    /// does not know.
+    fn claim(&self, storage: &Storage) -> Result<(), DiskError> {
+        let mut others = self.0.values();
+        let is_taken = |other: &Storage| other.writes() && other.state() == storage.state();
+        if storage.writes() && others.any(is_taken) {
+            let (kind, code) = (IoErrorKind::InUse, std::process::id().cast_signed());
+            let error = IoError { kind, code };
+            return Err(DiskError { file: None, error });
+        }
+        Ok(())
+    }
 }
 
 impl Storage {
     /// What is there: each file under either of its names, and what was saved last.
-    fn look(&self) -> Result<Found, DiskError> {
-        let files = (0..self.layout.files().len() as u32).map(FileIndex);
-        let files = files.map(|file| {
-            self.look_at(file)
-                .map_err(|error| refusal(Some(file), &error))
-        });
+    fn look(&mut self) -> Result<Found, DiskError> {
+        let mut files = Vec::new();
+        for file in self.files() {
+            let found = self.look_at(file);
+            files.push(found.map_err(|error| refusal(Some(file), &error))?);
+        }
+        let there = self
+            .files()
+            .zip(&files)
+            .filter(|(_, found)| found.is_some());
+        self.unsynced = there.map(|(file, _)| file).collect();
+        // Who only reads is told of no state: it may be another's.
         let state = match fs::read(self.state()) {
+            _ if !self.writes() => None,
             Ok(state) => Some(state).filter(|state| state.len() <= most_len(&self.layout)),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if is_missing(&error) => None,
             Err(error) => return Err(refusal(None, &error)),
         };
         Ok(Found {
-            files: files.collect::<Result<_, _>>()?,
+            files,
             aside: false,
             state,
         })
     }
 
     fn look_at(&self, file: FileIndex) -> io::Result<Option<FoundFile>> {
-        let name = match (self.part(file).exists(), self.own(file).exists()) {
+        let own = self.own(file);
+        let name = match (self.part(file).is_file(), own.is_file()) {
             (false, false) => return Ok(None),
             (false, true) => FoundName::Own,
-            (true, false) => FoundName::Part,
-            (true, true) => FoundName::Contested,
+            (true, _) if own.exists() => FoundName::Contested,
+            (true, _) => FoundName::Part,
         };
         Ok(Some(FoundFile {
             stamp: self.stamp(file)?,
@@ -152,10 +183,10 @@ impl Storage {
         Ok(())
     }
 
-    fn write(&self, slab: &[u8], spans: &Spans) -> Result<(), DiskError> {
+    fn write(&mut self, slab: &[u8], spans: &Spans) -> Result<(), DiskError> {
         for (file, offset, range) in ranges(spans) {
             let written = self
-                .to_write(file)
+                .open_to_write(file)
                 .and_then(|open| open.write_all_at(&slab[range], offset));
             written.map_err(|error| refusal(Some(file), &error))?;
         }
@@ -163,29 +194,44 @@ impl Storage {
     }
 
     /// A file to be written to: from now on it is not finished, whatever it was.
-    fn to_write(&self, file: FileIndex) -> io::Result<File> {
+    fn open_to_write(&mut self, file: FileIndex) -> io::Result<File> {
+        self.must_write()?;
         let (own, part) = (self.own(file), self.part(file));
         fs::create_dir_all(own.parent().unwrap_or(&self.root))?;
         if own.is_file() && !part.exists() {
             fs::rename(&own, &part)?;
         }
-        File::options()
+        let mut options = File::options();
+        let open = options
             .write(true)
             .create(true)
             .truncate(false)
-            .open(part)
+            .open(part)?;
+        // With its length from the beginning it is sparse, and shows at once whether it fits.
+        let len = self.layout.files()[file.at()].len;
+        if open.metadata()?.len() < len {
+            open.set_len(len)?;
+        }
+        self.unsynced.insert(file);
+        Ok(open)
+    }
+
+    fn must_write(&self) -> io::Result<()> {
+        match self.access {
+            Access::Write { .. } => Ok(()),
+            Access::Read => Err(ErrorKind::PermissionDenied.into()),
+        }
     }
 
     /// Data first, then the folders that hold its names.
-    fn sync(&self) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
+    fn sync(&mut self) -> Result<Vec<(FileIndex, Stamp)>, DiskError> {
         let mut synced = Vec::new();
-        for file in (0..self.layout.files().len() as u32).map(FileIndex) {
-            let path = self.path(file);
-            if !self.layout.files()[file.at()].is_pad() && path.exists() {
-                let stamp = self.sync_file(&path).and_then(|()| self.stamp(file));
-                synced.push((file, stamp.map_err(|error| refusal(Some(file), &error))?));
-            }
+        for &file in &self.unsynced {
+            let stamp = self.sync_file(&self.path(file));
+            let stamp = stamp.and_then(|()| self.stamp(file));
+            synced.push((file, stamp.map_err(|error| refusal(Some(file), &error))?));
         }
+        self.unsynced.clear();
         Ok(synced)
     }
 
@@ -199,30 +245,47 @@ impl Storage {
     }
 
     /// Gives a file its own name.
-    fn finish(&self, file: FileIndex) -> Result<(), DiskError> {
-        let (own, part) = (self.own(file), self.part(file));
-        if part.exists() && own.exists() {
-            let error = IoError {
-                kind: IoErrorKind::InTheWay,
-                code: 0,
-            };
-            return Err(DiskError {
-                file: Some(file),
-                error,
-            });
-        }
-        if !part.exists() && own.exists() {
-            return Ok(());
-        }
-        // An empty file is made here: nobody ever wrote to it. It may be too long, never too short.
-        let len = self.layout.files()[file.at()].len;
-        let finished = self.to_write(file).and_then(|open| open.set_len(len));
-        let finished = finished.and_then(|()| fs::rename(part, own));
+    fn finish(&mut self, file: FileIndex) -> Result<(), DiskError> {
+        let finished = self.finish_file(file);
         finished.map_err(|error| refusal(Some(file), &error))
+    }
+
+    fn finish_file(&mut self, file: FileIndex) -> io::Result<()> {
+        let (own, part) = (self.own(file), self.part(file));
+        match (part.exists(), own.exists()) {
+            (false, true) if own.is_file() => return self.must_write(),
+            // It would replace files, and never folders.
+            (true, true) if self.overwrites() && own.is_file() => {}
+            (_, true) => return Err(ErrorKind::AlreadyExists.into()),
+            // An empty file is made here: nobody ever wrote to it.
+            (_, false) => {}
+        }
+        let len = self.layout.files()[file.at()].len;
+        self.open_to_write(file)?.set_len(len)?;
+        fs::rename(part, own)
+    }
+
+    fn overwrites(&self) -> bool {
+        matches!(
+            self.access,
+            Access::Write {
+                overwrite: true,
+                ..
+            }
+        )
+    }
+
+    fn writes(&self) -> bool {
+        self.access != Access::Read
+    }
+
+    fn files(&self) -> impl Iterator<Item = FileIndex> + use<> {
+        (0..self.layout.files().len() as u32).map(FileIndex)
     }
 
     /// Replaces the state in one durable step: whole under another name, then renamed.
     fn save(&self, state: Option<&[u8]>) -> io::Result<()> {
+        self.must_write()?;
         let (name, new) = (self.state(), self.state().with_extension("new"));
         match state {
             Some(state) => {
@@ -233,7 +296,7 @@ impl Storage {
                 fs::rename(&new, &name)?;
             }
             None => match fs::remove_file(&name) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                Err(error) if !is_missing(&error) => return Err(error),
                 _ => {}
             },
         }
@@ -242,20 +305,21 @@ impl Storage {
 
     /// Removes what is there; folders that this leaves empty go too, and others stay.
     fn delete(&self) -> Result<(), DiskError> {
-        for file in (0..self.layout.files().len() as u32).map(FileIndex) {
+        for file in self.files() {
             for path in [self.part(file), self.own(file)] {
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(refusal(Some(file), &error));
-                    }
-                    _ => {}
+                if path.is_file() {
+                    let removed = fs::remove_file(&path);
+                    removed.map_err(|error| refusal(Some(file), &error))?;
                 }
                 let folders = path.ancestors().skip(1);
                 let inside = folders.take_while(|folder| *folder != self.root);
                 inside.for_each(|folder| drop(fs::remove_dir(folder)));
             }
         }
-        self.save(None).map_err(|error| refusal(None, &error))
+        match self.writes() {
+            true => self.save(None).map_err(|error| refusal(None, &error)),
+            false => Ok(()),
+        }
     }
 
     /// Where a file is now.
@@ -287,10 +351,17 @@ fn ranges(spans: &Spans) -> impl Iterator<Item = (FileIndex, u64, Range<usize>)>
     })
 }
 
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 fn refusal(file: Option<FileIndex>, error: &io::Error) -> DiskError {
     let kind = match error.kind() {
         ErrorKind::NotFound => IoErrorKind::NotFound,
         ErrorKind::PermissionDenied => IoErrorKind::Forbidden,
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+            IoErrorKind::InTheWay
+        }
         ErrorKind::StorageFull => IoErrorKind::NoSpace,
         ErrorKind::UnexpectedEof => IoErrorKind::TooShort,
         _ => IoErrorKind::Other,

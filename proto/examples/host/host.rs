@@ -30,9 +30,14 @@ impl Host {
         // It ends with the host, whose end of the channel closes.
         thread::spawn(move || {
             let mut storages = Storages::default();
-            work.iter()
-                .filter_map(|job| answer(&mut storages, job))
-                .try_for_each(|answer| answers.send(answer))
+            for job in work {
+                let Some(answer) = answer(&mut storages, job) else {
+                    continue;
+                };
+                if answers.send(answer).is_err() {
+                    return;
+                }
+            }
         });
         #[expect(clippy::disallowed_methods, reason = "a host's one clock")]
         let started = time::Instant::now();

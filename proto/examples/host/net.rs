@@ -81,7 +81,7 @@ impl Network {
             }
             Net::Recv { conn, until } => {
                 if let Some(link) = self.links.get_mut(&conn) {
-                    link.until = until;
+                    link.until = link.until.max(until);
                 }
             }
             Net::Transmit { conn, transmission } => match self.links.get_mut(&conn) {
