@@ -77,6 +77,11 @@ impl Disk {
     pub fn end(&mut self, now: Instant, operation: &api::Disk) -> Instant {
         let end = self.files.lock().active.end(now, bytes_of(operation));
         self.busy_until = self.busy_until.max(end);
+        if let api::Disk::Sync { storage, .. } = operation
+            && let Some(storage) = self.storages.get_mut(storage)
+        {
+            self.files.lock().watch_sync(storage);
+        }
         match operation {
             // After all that is under way.
             api::Disk::Close { .. } => self.busy_until,

@@ -18,6 +18,10 @@ pub(super) struct Bytes {
     /// What lies on the platter instead, for every page written since it was synced; cut off after
     /// its last byte that is not zero.
     durable: BTreeMap<usize, Box<[u8]>>,
+    /// The same of pages written before the sync under way began; these go first.
+    in_sync: BTreeMap<usize, Box<[u8]>>,
+    /// A sync is under way.
+    syncs: bool,
 }
 
 impl Bytes {
@@ -25,7 +29,7 @@ impl Bytes {
     pub(super) fn new(written: Vec<u8>) -> Self {
         Bytes {
             written,
-            durable: BTreeMap::new(),
+            ..Bytes::default()
         }
     }
 
@@ -54,7 +58,7 @@ impl Bytes {
     pub(super) fn image(&self, layer: Layer) -> Vec<u8> {
         let mut image = self.written.clone();
         if layer == Layer::Durable {
-            for (page, old) in &self.durable {
+            for (page, old) in self.durable.iter().chain(&self.in_sync) {
                 restore(&mut image[extent(*page, self.written.len())], old, 0);
             }
         }
@@ -67,7 +71,9 @@ impl Bytes {
         let Some(written) = self.written.get(from..to) else {
             return false;
         };
-        let mut pages = self.durable.range(from / PAGE..to.div_ceil(PAGE));
+        let pages = from / PAGE..to.div_ceil(PAGE);
+        let older = self.in_sync.range(pages.clone());
+        let mut pages = self.durable.range(pages).chain(older);
         if layer == Layer::Written || pages.clone().next().is_none() {
             return written == bytes;
         }
@@ -80,14 +86,28 @@ impl Bytes {
         image == bytes
     }
 
+    /// From here on, what is written is not covered by the next [`sync`](Bytes::sync).
+    pub(super) fn sync_begins(&mut self) {
+        self.syncs = true;
+        for (page, old) in std::mem::take(&mut self.durable) {
+            self.in_sync.entry(page).or_insert(old);
+        }
+    }
+
+    /// Makes durable what was written before the sync began; all, if nobody told when that was.
     pub(super) fn sync(&mut self) {
-        self.durable.clear();
+        self.in_sync.clear();
+        if !std::mem::take(&mut self.syncs) {
+            self.durable.clear();
+        }
     }
 
     /// Each sector of what was not synced is what it was or what it was to be.
     pub(super) fn lose_power(&mut self, tear: Tear, rng: &mut Rng) {
         let len = self.written.len();
-        for (page, old) in std::mem::take(&mut self.durable) {
+        self.syncs = false;
+        let newer = std::mem::take(&mut self.durable).into_iter();
+        for (page, old) in newer.chain(std::mem::take(&mut self.in_sync)) {
             let written = &mut self.written[extent(page, len)];
             match tear.fate(rng) {
                 Fate::Landed => {}
@@ -107,7 +127,8 @@ impl Bytes {
     pub(super) fn flip(&mut self, at: usize, rng: &mut Rng) {
         let bit = 1 << rng.below(8);
         let page = at / PAGE;
-        match self.durable.get_mut(&page) {
+        let oldest = self.in_sync.get_mut(&page);
+        match oldest.or_else(|| self.durable.get_mut(&page)) {
             None => self.written[at] ^= bit,
             Some(old) => {
                 let mut all = vec![0; PAGE];
@@ -120,7 +141,8 @@ impl Bytes {
 
     /// Makes it shorter, or longer by zeros; only when all is durable.
     pub(super) fn set_len(&mut self, len: usize) {
-        debug_assert!(self.durable.is_empty(), "nothing waits to be synced");
+        let waiting = self.durable.len() + self.in_sync.len();
+        debug_assert_eq!(waiting, 0, "nothing waits to be synced");
         self.written.resize(len, 0);
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Compact {
     written: Blocks,
     /// What lies on the platter.
     durable: Blocks,
+    /// What was written when the sync under way began.
+    in_sync: Option<Box<Blocks>>,
 }
 
 /// What the tags of a file's blocks are, counted from its first. Neither right nor odd: zeros.
@@ -56,6 +58,7 @@ impl Compact {
             len: entry.len,
             written: blank.clone(),
             durable: blank,
+            in_sync: None,
         }
     }
 
@@ -114,14 +117,23 @@ impl Compact {
         })
     }
 
+    /// From here on, what is written is not covered by the next [`sync`](Compact::sync).
+    pub(super) fn sync_begins(&mut self) {
+        self.in_sync = Some(Box::new(self.written.clone()));
+    }
+
+    /// Makes durable what was written before the sync began; all, if nobody told when that was.
     pub(super) fn sync(&mut self) {
-        if self.durable != self.written {
-            self.durable = self.written.clone();
+        match self.in_sync.take() {
+            Some(written) => self.durable = *written,
+            None if self.durable != self.written => self.durable = self.written.clone(),
+            None => {}
         }
     }
 
     /// Each block that was not synced is what it was, what it was to be, or half of each.
     pub(super) fn lose_power(&mut self, tear: Tear, rng: &mut Rng) {
+        self.in_sync = None;
         for block in self.blocks.clone() {
             let (old, new) = (
                 self.tag(block, Layer::Durable),

@@ -168,7 +168,15 @@ impl File {
         self.taken = Bitfield::full(clusters(self.len()));
     }
 
-    /// Makes all that was written durable.
+    /// A sync begins: it covers what was written before.
+    pub(super) fn sync_begins(&mut self) {
+        match &mut self.body {
+            Body::Bytes(bytes) => bytes.sync_begins(),
+            Body::Compact(compact) => compact.sync_begins(),
+        }
+    }
+
+    /// Makes all durable that was written before the sync began, if that was told, else all.
     pub(super) fn sync(&mut self) {
         self.durable_len = Some(self.len());
         self.durable_modified = self.modified;
@@ -180,6 +188,8 @@ impl File {
 
     /// Cuts it to this length, at once durable as all of it.
     pub(super) fn cut(&mut self, len: u64) {
+        // Once for a sync that may be under way, once for what came after it began.
+        self.sync();
         self.sync();
         self.set_len(len);
         self.sync();

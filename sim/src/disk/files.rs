@@ -9,6 +9,7 @@ use ripcurrent_proto::meta::layout::FileEntry;
 use super::faults::{Active, BROKEN, Faults};
 use super::file::File;
 use super::places::Place;
+use super::storage::Storage;
 use super::tree::Tree;
 use super::{Layer, refuse};
 use crate::content::Right;
@@ -46,6 +47,13 @@ impl Default for Platter {
 }
 
 impl Platter {
+    /// A sync of this storage begins, if there is power; what is written from now on it misses.
+    pub(super) fn watch_sync(&mut self, storage: &mut Storage) {
+        if self.power_for != Some(0) {
+            storage.sync_begins(&mut self.tree);
+        }
+    }
+
     /// Begins an operation, if there is power.
     pub(super) fn begin(&mut self) -> Result<(&mut Tree, &mut Active), DiskError> {
         match &mut self.power_for {

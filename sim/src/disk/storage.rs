@@ -28,6 +28,8 @@ pub(super) struct Storage {
     known: Option<Arc<Known>>,
     /// The files that may have more to be synced, whoever wrote it.
     unsynced: BTreeSet<FileIndex>,
+    /// Those that the sync under way covers.
+    in_sync: Option<BTreeSet<FileIndex>>,
     /// The state, held against other processes.
     hold: Option<Hold>,
 }
@@ -45,6 +47,7 @@ impl Storage {
             access,
             known,
             unsynced: BTreeSet::new(),
+            in_sync: None,
             hold: None,
         }
     }
@@ -155,12 +158,27 @@ impl Storage {
         if pen.fails() { Err(failed) } else { Ok(()) }
     }
 
-    /// Makes everything durable that was found or done.
+    /// A sync begins: it covers what was found or done before.
+    pub(super) fn sync_begins(&mut self, tree: &mut Tree) {
+        // After one that failed there are two to be made up for.
+        let due = self.in_sync.get_or_insert_default();
+        due.append(&mut self.unsynced);
+        let parts = due.iter().map(|index| &self.places.of(*index).part);
+        let owns = due.iter().map(|index| &self.places.of(*index).own);
+        for path in parts.chain(owns).chain([&self.places.aside]) {
+            if let Ok(file) = tree.file_mut(path) {
+                file.sync_begins();
+            }
+        }
+    }
+
+    /// Makes everything durable that was found or done before the sync began, if that was told.
     pub(super) fn sync(&mut self, tree: &mut Tree) -> Vec<(FileIndex, Stamp)> {
         tree.sync(&self.places.state);
         tree.sync(&self.places.aside);
         let mut durable = Vec::new();
-        for index in std::mem::take(&mut self.unsynced) {
+        let due = self.in_sync.take();
+        for index in due.unwrap_or_else(|| std::mem::take(&mut self.unsynced)) {
             let place = self.places.of(index);
             tree.sync(&place.own);
             tree.sync(&place.part);
