@@ -91,12 +91,15 @@ impl Facts {
                 path: &text(&path_of(&self.meta, &self.root, *error)),
                 error: &cause(*error).to_string(),
             }),
+            Event::StateNotSaved { error, .. } => emit(&json::Event::StateNotSaved {
+                torrent,
+                error: &cause(*error).to_string(),
+            }),
             // Told in other words, or of no interest to programs.
             Event::Added { .. }
             | Event::Refused { .. }
             | Event::DiskFull { .. }
             | Event::DiskRoom { .. }
-            | Event::StateNotSaved { .. }
             | Event::Removed { .. }
             | Event::ShutDown => {}
         }

@@ -112,6 +112,8 @@ pub(crate) enum Event<'a> {
         path: &'a str,
         error: &'a str,
     },
+    /// The state cannot be saved; the torrent goes on.
+    StateNotSaved { torrent: &'a str, error: &'a str },
     /// Everything wanted is on the disk, verified and durable.
     Completed { torrent: &'a str, bytes_wanted: u64 },
     /// Serving to others begins; it ends at the ratio or after the time that is named, else when
@@ -426,6 +428,10 @@ mod tests {
                 action: "write",
                 path: "/data/film",
                 error: "Input/output error",
+            },
+            Event::StateNotSaved {
+                torrent: T,
+                error: "No space left on device",
             },
             Event::Completed {
                 torrent: T,

@@ -102,6 +102,7 @@ fn twenty_kills_cost_less_than_a_tenth() {
     assert_eq!(last.status.code(), Some(0), "{last:?}");
     let whole = SIZE as u64;
     let fetched = relay.carried();
+    println!("{fetched} bytes fetched of {whole}, in {kills} kills");
     assert!(
         fetched >= whole && fetched <= whole + whole / 10,
         "{fetched} of {whole}"
