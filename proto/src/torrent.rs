@@ -39,7 +39,6 @@ use crate::api::{
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rate::Meter;
-use crate::base::slab::Slab;
 use crate::base::time::Instant;
 use crate::choke::Choker;
 use crate::meta;
@@ -88,20 +87,10 @@ pub(crate) struct Torrent {
     ledger: Ledger,
     /// How it becomes so.
     pass: durable::Pass,
-    passes: Alarm,
-    /// Verified pieces that wait for room on the disk.
-    unwritten: VecDeque<(PieceIndex, Slab)>,
-    /// The disk was full when it was last tried, and that was told.
-    told_full: bool,
-    retries: Alarm,
+    /// What waits for room on the disk.
+    room: room::Room,
     /// Something was missing since the start: that it came to be complete is announced.
     fetching: bool,
-    /// The last pass, before leaving, has begun.
-    passed_last: bool,
-    /// What lay on the disk was looked at and taken up: only then is there a state to be saved.
-    taken_up: bool,
-    /// It was left while nothing was being checked: what is not known to be there is not there.
-    leaves_clean: bool,
     /// The files are to be deleted in the end.
     delete: bool,
     /// `Completed` was told.
@@ -187,14 +176,8 @@ impl Torrent {
             opening: (add.root, access),
             ledger: Ledger::new(layout.clone(), &Found::default()),
             pass: durable::Pass::default(),
-            passes: Alarm::default(),
-            unwritten: VecDeque::new(),
-            told_full: false,
-            retries: Alarm::default(),
+            room: room::Room::default(),
             fetching: false,
-            passed_last: false,
-            taken_up: false,
-            leaves_clean: false,
             delete: false,
             completed: false,
             wanted,

@@ -339,7 +339,7 @@ impl Torrent {
             self.completed = true;
             shared.tell(Event::Completed { torrent: self.id });
         } else {
-            self.taken_up = true;
+            self.pass.taken_up = true;
             self.begin_pass(now, shared);
         }
         if self.is_live() {

@@ -10,7 +10,7 @@
 use alloc::vec::Vec;
 
 use super::Torrent;
-use super::shared::{Op, Shared, Timer};
+use super::shared::{Alarm, Op, Shared, Timer};
 use crate::api::{Disk, DiskError, Event, Mode, Output, Phase, Stamp};
 use crate::base::time::{Duration, Instant};
 use crate::meta::layout::{FileIndex, PieceIndex, Spans};
@@ -30,6 +30,15 @@ pub(super) struct Pass {
     saved: Option<Vec<u8>>,
     /// It was told that the state cannot be saved.
     told: bool,
+    /// When the next one begins.
+    alarm: Alarm,
+    /// What lay on the disk was looked at and taken up: only then is there a state to be saved.
+    pub(super) taken_up: bool,
+    /// The torrent was left while nothing was being checked: what is not known to be there is not
+    /// there.
+    pub(super) leaves_clean: bool,
+    /// The last one, before leaving, has begun.
+    pub(super) is_last_begun: bool,
 }
 
 /// What a pass does next.
@@ -69,14 +78,15 @@ impl Torrent {
         if self.ledger.unsynced_bytes() >= PASS_BYTES {
             self.begin_pass(now, shared);
         } else {
-            self.passes
+            self.pass
+                .alarm
                 .set(&mut shared.timers, now + PASS_EVERY, Timer::Pass(self.id));
         }
     }
 
     /// The time of a pass has come.
     pub(crate) fn pass_due(&mut self, now: Instant, shared: &mut Shared) {
-        if self.passes.fired(now) && self.ledger.is_unsynced() {
+        if self.pass.alarm.fired(now) && self.ledger.is_unsynced() {
             self.begin_pass(now, shared);
         }
     }
@@ -157,7 +167,7 @@ impl Torrent {
         let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
         let state = (!self.ledger.is_whole(wanted)).then(|| {
             self.ledger
-                .to_resume(self.info_hash, self.leaves_clean)
+                .to_resume(self.info_hash, self.pass.leaves_clean)
                 .encode()
         });
         let saved = state.clone().unwrap_or_default();
@@ -239,7 +249,8 @@ impl Torrent {
 
     fn pass_over(&mut self, now: Instant, shared: &mut Shared) {
         if self.ledger.is_unsynced() {
-            self.passes
+            self.pass
+                .alarm
                 .set(&mut shared.timers, now + PASS_EVERY, Timer::Pass(self.id));
         }
         if self.phase != Phase::Downloading || !self.picker.is_done() {

@@ -22,7 +22,7 @@ impl Torrent {
         if keeps && !self.lacks_room() {
             self.park_open_pieces(now, shared);
         }
-        self.leaves_clean = matches!(self.phase, Phase::Downloading | Phase::Seeding);
+        self.pass.leaves_clean = matches!(self.phase, Phase::Downloading | Phase::Seeding);
         self.phase = Phase::Leaving;
         self.stand_still(now, shared);
     }
@@ -58,15 +58,15 @@ impl Torrent {
     /// One step: a last pass, then the files are deleted if they are to be, then closed.
     fn leave_storage(&mut self, now: Instant, shared: &mut Shared) {
         let storage = self.id;
-        let is_kept = !self.delete && self.taken_up;
-        if is_kept && !core::mem::replace(&mut self.passed_last, true) {
+        let is_kept = !self.delete && self.pass.taken_up;
+        if is_kept && !core::mem::replace(&mut self.pass.is_last_begun, true) {
             self.begin_pass(now, shared);
             if self.is_passing() {
                 return;
             }
         }
         if core::mem::take(&mut self.delete) {
-            self.passed_last = true;
+            self.pass.is_last_begun = true;
             let op = shared.begin(self.id, Op::Delete);
             return shared.push(Output::Disk(Disk::Delete { op, storage }));
         }

@@ -1,8 +1,10 @@
 //! A full disk: what cannot be written waits in memory, nothing more is asked for, and one write at
 //! a time finds out whether there is room again.
 
+use alloc::collections::VecDeque;
+
 use super::Torrent;
-use super::shared::{Op, Shared, Timer};
+use super::shared::{Alarm, Op, Shared, Timer};
 use crate::api::{Disk, DiskError, Event, Output};
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
@@ -11,16 +13,27 @@ use crate::meta::layout::PieceIndex;
 /// How often a full disk is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
+/// What waits for room.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Verified pieces, the longest waiting first.
+    waiting: VecDeque<(PieceIndex, Slab)>,
+    /// The disk was full when it was last tried, and that was told.
+    told: bool,
+    /// When it is tried again.
+    alarm: Alarm,
+}
+
 impl Torrent {
     /// Whether the disk was full when it was last tried.
     pub(super) fn lacks_room(&self) -> bool {
-        self.told_full
+        self.room.told
     }
 
     /// Writes a verified piece, or has it wait for room.
     pub(super) fn write(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
         if self.lacks_room() {
-            self.unwritten.push_back((piece, slab));
+            self.room.waiting.push_back((piece, slab));
         } else {
             self.write_now(piece, slab, shared);
         }
@@ -46,9 +59,10 @@ impl Torrent {
         error: DiskError,
         shared: &mut Shared,
     ) {
-        let is_news = !core::mem::replace(&mut self.told_full, true);
-        self.unwritten.push_back((piece, slab));
-        self.retries
+        let is_news = !core::mem::replace(&mut self.room.told, true);
+        self.room.waiting.push_back((piece, slab));
+        self.room
+            .alarm
             .set(&mut shared.timers, now + RETRY_EVERY, Timer::Room(self.id));
         if is_news {
             let stats = self.stats(now);
@@ -62,8 +76,8 @@ impl Torrent {
 
     /// The time has come to try again.
     pub(crate) fn retry_due(&mut self, now: Instant, shared: &mut Shared) {
-        if self.retries.fired(now)
-            && let Some((piece, slab)) = self.unwritten.pop_front()
+        if self.room.alarm.fired(now)
+            && let Some((piece, slab)) = self.room.waiting.pop_front()
         {
             self.write_now(piece, slab, shared);
         }
@@ -71,11 +85,11 @@ impl Torrent {
 
     /// A piece was written: if the disk was full, it is no more.
     pub(super) fn has_room(&mut self, shared: &mut Shared) {
-        if !core::mem::take(&mut self.told_full) {
+        if !core::mem::take(&mut self.room.told) {
             return;
         }
         shared.tell(Event::DiskRoom { torrent: self.id });
-        for (piece, slab) in core::mem::take(&mut self.unwritten) {
+        for (piece, slab) in core::mem::take(&mut self.room.waiting) {
             self.write_now(piece, slab, shared);
         }
         self.hungry.extend(self.peers.keys());
@@ -85,8 +99,8 @@ impl Torrent {
 
     /// Gives up what waits for room.
     pub(super) fn give_up_unwritten(&mut self, shared: &mut Shared) {
-        self.told_full = false;
-        for (piece, slab) in core::mem::take(&mut self.unwritten) {
+        self.room.told = false;
+        for (piece, slab) in core::mem::take(&mut self.room.waiting) {
             self.let_go(piece, slab, shared);
         }
     }
