@@ -14,7 +14,7 @@ use std::thread;
 
 use common::pair::Pair;
 use common::sandbox::{Refusal, without};
-use common::{PATIENCE, Running, ripcurrent, ripcurrent_after, run_to};
+use common::{PATIENCE, Running, ripcurrent, ripcurrent_after, ripcurrent_at_a_line, run_to};
 
 /// Nobody in particular, on every system.
 const NOBODY: u32 = 65534;
@@ -341,7 +341,7 @@ fn nobody_need_watch() {
 fn a_broken_line_is_an_orderly_end() {
     let pair = Pair::new();
     let (_seed, addr) = pair.seed(ripcurrent(), [""; 0]);
-    let mut command = ripcurrent();
+    let mut command = ripcurrent_at_a_line();
     command.env("TERM", "dumb");
     let command = pair.fetching(&mut command, &addr);
     let mut download = Running::start(command.args(["--down-limit", "200K"]));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Row, Running, ripcurrent, ripcurrent_after, run_to, write};
+use common::{Row, Running, ripcurrent, ripcurrent_after, ripcurrent_at_a_line, run_to, write};
 use serde_json::Value;
 
 /// A folder with data, torrents of it, and addresses.
@@ -272,7 +272,7 @@ fn signals_end_it_in_good_order() {
     let scene = Scene::new(&[("a", 4_000_000)]);
     let (_seed, addr) = scene.seed(&["a.torrent"]);
     for signals in ["INT", "TERM", "HUP", "INT TERM"] {
-        let download = slow(&scene, ripcurrent(), &addr);
+        let download = slow(&scene, ripcurrent_at_a_line(), &addr);
         let pid = download.pid();
         let kills: Vec<String> = signals
             .split(' ')

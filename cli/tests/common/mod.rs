@@ -84,6 +84,16 @@ pub(crate) fn ripcurrent() -> Command {
     command
 }
 
+/// The built program, which hears hang-ups even where these tests were started by `nohup`.
+pub(crate) fn ripcurrent_at_a_line() -> Command {
+    let mut command = Command::new("env");
+    command
+        .arg("--default-signal=HUP")
+        .arg(env!("CARGO_BIN_EXE_ripcurrent"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
 /// The built program, started by a shell that does `first`, such as `ulimit -n 64`.
 pub(crate) fn ripcurrent_after(first: &str) -> Command {
     let mut command = Command::new("sh");
