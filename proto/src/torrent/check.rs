@@ -144,7 +144,7 @@ impl Torrent {
             }
         );
         let files = (0..self.layout.files().len() as u32).map(FileIndex);
-        files.filter(move |file| spares && self.file_priorities[file.at()].is_wanted())
+        files.filter(move |file| spares && self.wants_file(*file))
     }
 
     /// Looks at every piece again.

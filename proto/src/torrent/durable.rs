@@ -12,8 +12,9 @@ use alloc::vec::Vec;
 use super::Torrent;
 use super::shared::{Alarm, Op, Shared, Timer};
 use crate::api::{Disk, DiskError, Event, Mode, Output, Phase, Stamp};
+use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::{FileIndex, PieceIndex, Spans};
+use crate::meta::layout::{FileIndex, PieceIndex};
 
 /// What was written is made durable at most this much later, and a sync's own time.
 const PASS_EVERY: Duration = Duration::from_secs(5);
@@ -60,8 +61,8 @@ enum Stage {
 }
 
 impl Torrent {
-    /// A write to `piece` goes out: where its bytes lie.
-    pub(super) fn touch(&mut self, piece: PieceIndex) -> Spans {
+    /// Writes what came of `piece`.
+    pub(super) fn write_out(&mut self, op: Op, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
         let priorities = &self.file_priorities;
         let goes_aside = |file: FileIndex| !priorities[file.at()].is_wanted();
         self.ledger.touch(piece, goes_aside);
@@ -69,7 +70,18 @@ impl Torrent {
         for span in &mut spans {
             span.aside = span.file.is_some_and(goes_aside);
         }
-        spans
+        let (op, storage) = (shared.begin(self.id, op), self.id);
+        shared.push(Output::Disk(Disk::Write {
+            op,
+            storage,
+            slab,
+            spans,
+        }));
+    }
+
+    /// Whether anything of `file` is to be fetched.
+    pub(super) fn wants_file(&self, file: FileIndex) -> bool {
+        self.file_priorities[file.at()].is_wanted()
     }
 
     /// A verified piece is on the disk: it becomes durable in time.
@@ -78,10 +90,15 @@ impl Torrent {
         if self.ledger.unsynced_bytes() >= PASS_BYTES {
             self.begin_pass(now, shared);
         } else {
-            self.pass
-                .alarm
-                .set(&mut shared.timers, now + PASS_EVERY, Timer::Pass(self.id));
+            self.pass_later(now, shared);
         }
+    }
+
+    fn pass_later(&mut self, now: Instant, shared: &mut Shared) {
+        let timer = Timer::Pass(self.id);
+        self.pass
+            .alarm
+            .set(&mut shared.timers, now + PASS_EVERY, timer);
     }
 
     /// The time of a pass has come.
@@ -151,8 +168,7 @@ impl Torrent {
 
     /// The wanted files that may be finished now.
     fn ripe_files(&self) -> Vec<FileIndex> {
-        let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
-        self.ledger.ripe(wanted)
+        self.ledger.ripe(|file| self.wants_file(file))
     }
 
     fn finish_files(&mut self, shared: &mut Shared) {
@@ -164,8 +180,8 @@ impl Torrent {
     }
 
     fn save(&mut self, shared: &mut Shared) {
-        let wanted = |file: FileIndex| self.file_priorities[file.at()].is_wanted();
-        let state = (!self.ledger.is_whole(wanted)).then(|| {
+        let is_whole = self.ledger.is_whole(|file| self.wants_file(file));
+        let state = (!is_whole).then(|| {
             self.ledger
                 .to_resume(self.info_hash, self.pass.leaves_clean)
                 .encode()
@@ -192,12 +208,7 @@ impl Torrent {
             Ok(stamps) => self.ledger.synced(&stamps),
             Err(error) => {
                 self.ledger.sync_failed();
-                // What is durable already is remembered all the same when the torrent is left.
-                self.pass.stage = match self.phase {
-                    Phase::Leaving => Stage::Save,
-                    _ => Stage::Idle,
-                };
-                self.fail(now, "sync", error, shared);
+                self.break_off(now, "sync", error, shared);
             }
         }
         self.pass_on(now, shared);
@@ -215,15 +226,25 @@ impl Torrent {
         match result {
             // It may have been written to again meanwhile: then it waits for the next pass.
             Ok(()) => self.ledger.finish(file),
-            Err(error) => {
-                self.pass.stage = match self.phase {
-                    Phase::Leaving => Stage::Save,
-                    _ => Stage::Idle,
-                };
-                self.fail(now, "finish", error, shared);
-            }
+            Err(error) => self.break_off(now, "finish", error, shared),
         }
         self.pass_on(now, shared);
+    }
+
+    /// The disk refused: the pass is over, but for what is durable already, which is remembered all
+    /// the same when the torrent is left.
+    fn break_off(
+        &mut self,
+        now: Instant,
+        action: &'static str,
+        error: DiskError,
+        shared: &mut Shared,
+    ) {
+        self.pass.stage = match self.phase {
+            Phase::Leaving => Stage::Save,
+            _ => Stage::Idle,
+        };
+        self.fail(now, action, error, shared);
     }
 
     /// The state is saved, or could not be: then the next pass tries again.
@@ -249,9 +270,7 @@ impl Torrent {
 
     fn pass_over(&mut self, now: Instant, shared: &mut Shared) {
         if self.ledger.is_unsynced() {
-            self.pass
-                .alarm
-                .set(&mut shared.timers, now + PASS_EVERY, Timer::Pass(self.id));
+            self.pass_later(now, shared);
         }
         if self.phase != Phase::Downloading || !self.picker.is_done() {
             return;

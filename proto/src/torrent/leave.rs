@@ -98,15 +98,7 @@ impl Torrent {
                 block.fill(0);
             }
         }
-        let spans = self.touch(piece);
-        let op = shared.begin(self.id, Op::Park(piece));
-        let storage = self.id;
-        shared.push(Output::Disk(Disk::Write {
-            op,
-            storage,
-            slab,
-            spans,
-        }));
+        self.write_out(Op::Park(piece), piece, slab, shared);
     }
 
     /// The blocks of an incomplete piece were written; where they could not be, they are fetched

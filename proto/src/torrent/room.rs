@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 use super::Torrent;
 use super::shared::{Alarm, Op, Shared, Timer};
-use crate::api::{Disk, DiskError, Event, Output};
+use crate::api::{DiskError, Event};
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
 use crate::meta::layout::PieceIndex;
@@ -35,19 +35,8 @@ impl Torrent {
         if self.lacks_room() {
             self.room.waiting.push_back((piece, slab));
         } else {
-            self.write_now(piece, slab, shared);
+            self.write_out(Op::Write(piece), piece, slab, shared);
         }
-    }
-
-    fn write_now(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
-        let spans = self.touch(piece);
-        let (op, storage) = (shared.begin(self.id, Op::Write(piece)), self.id);
-        shared.push(Output::Disk(Disk::Write {
-            op,
-            storage,
-            slab,
-            spans,
-        }));
     }
 
     /// There is no room for `piece`.
@@ -79,7 +68,7 @@ impl Torrent {
         if self.room.alarm.fired(now)
             && let Some((piece, slab)) = self.room.waiting.pop_front()
         {
-            self.write_now(piece, slab, shared);
+            self.write_out(Op::Write(piece), piece, slab, shared);
         }
     }
 
@@ -90,7 +79,7 @@ impl Torrent {
         }
         shared.tell(Event::DiskRoom { torrent: self.id });
         for (piece, slab) in core::mem::take(&mut self.room.waiting) {
-            self.write_now(piece, slab, shared);
+            self.write_out(Op::Write(piece), piece, slab, shared);
         }
         self.hungry.extend(self.peers.keys());
         shared.waiting.insert(self.id);
