@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, PieceIndex};
+use ripcurrent_proto::meta::parts::part_names;
 
 use crate::args::VerifyArgs;
 use crate::clock;
@@ -21,9 +22,6 @@ use crate::stop::Stop;
 use crate::units::{Count, Rate, Size, Time};
 
 use hash::{Data, Found};
-
-/// What a file's name ends with while it is downloaded.
-const PART: &str = ".part";
 
 /// Runs the command: what was found goes to stdout, a line for each file.
 pub(crate) fn run(args: &VerifyArgs, level: Level) -> Outcome {
@@ -105,13 +103,15 @@ fn look_all(torrent: &Torrent, root: &Path) -> Result<Vec<There>, Failure> {
         let remedy = "Name the folder that holds the data with --data.";
         return Err(Failure::new(Exit::Disk, what).remedy(remedy));
     }
-    let files = torrent.layout().files().iter();
+    let layout = torrent.layout();
+    let files = layout.files().iter().zip(part_names(layout));
     files
-        .map(|entry| look(entry, torrent.name(), root))
+        .map(|(entry, part)| look(entry, &part, torrent.name(), root))
         .collect()
 }
 
-fn look(entry: &FileEntry, name: &str, root: &Path) -> Result<There, Failure> {
+/// Looks for a file under its name, and under the name `part` that it has while it is downloaded.
+fn look(entry: &FileEntry, part: &str, name: &str, root: &Path) -> Result<There, Failure> {
     let path = root.join(entry.path_string());
     match &entry.kind {
         FileKind::Pad => Ok(There::Padding),
@@ -125,7 +125,7 @@ fn look(entry: &FileEntry, name: &str, root: &Path) -> Result<There, Failure> {
             if let Some(metadata) = metadata(&path)? {
                 return Ok(There::file(path, &metadata, entry.len));
             }
-            let part = with_part(&path);
+            let part = path.with_file_name(part);
             match metadata(&part)? {
                 Some(metadata) if metadata.is_file() => Ok(There::Part(part)),
                 _ => Ok(There::Nothing),
@@ -176,12 +176,6 @@ fn metadata(path: &Path) -> Result<Option<Metadata>, Failure> {
 
 fn is_nothing(error: &io::Error) -> bool {
     [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind())
-}
-
-fn with_part(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(PART);
-    name.into()
 }
 
 fn verdicts<'a>(torrent: &'a Torrent, there: &[There], pieces: &[Found]) -> Vec<Verdict<'a>> {

@@ -6,22 +6,24 @@ use std::path::{Path, PathBuf};
 
 use ripcurrent_proto::api::{DiskError, IoErrorKind};
 use ripcurrent_proto::meta::Torrent;
+use ripcurrent_proto::meta::parts::part_names;
 
-use super::space::unfinished;
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
 
 /// The path that `error` is about: a file of `torrent`, or what the torrent has in `root`.
 pub(crate) fn path_of(torrent: &Torrent, root: &Path, error: DiskError) -> PathBuf {
-    let file = error
-        .file
-        .and_then(|file| torrent.layout().files().get(file.at()));
+    let layout = torrent.layout();
+    let file = error.file.and_then(|file| {
+        let part = part_names(layout).into_iter().nth(file.at())?;
+        Some((layout.files().get(file.at())?, part))
+    });
     let mut path = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
     match file {
-        Some(file) => {
+        Some((file, part)) => {
             path.extend(&file.path);
             // Where it is still incomplete it has another name.
-            let unfinished = unfinished(&path);
+            let unfinished = path.with_file_name(part);
             if unfinished.exists() && !path.exists() {
                 path = unfinished;
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ripcurrent_proto::api::Mode;
 use ripcurrent_proto::meta::layout::{FileEntry, FileKind, Layout, PieceIndex};
+use ripcurrent_proto::meta::parts::part_names;
 use rustix::fs::{SeekFrom, seek, statvfs};
 
 use super::Job;
@@ -27,6 +28,10 @@ pub(super) struct Lack {
     pub(super) free: u64,
 }
 
+/// What a file of so many bytes has still to take, under its name while it is incomplete or under its
+/// own.
+type Measure = fn(&Path, &Path, u64) -> u64;
+
 /// A file system, as far as it can be seen.
 struct Volume {
     device: u64,
@@ -41,9 +46,7 @@ pub(super) fn look<'a>(job: &'a Job, others: impl Iterator<Item = &'a Job>) -> R
     let same = others
         .filter(|other| Volume::of(&other.root).is_some_and(|other| other.device == volume.device));
     let jobs: Vec<&Job> = same.chain([job]).collect();
-    let need_by = |measure: fn(&Path, u64) -> u64| -> u64 {
-        jobs.iter().map(|job| missing(job, measure)).sum()
-    };
+    let need_by = |measure: Measure| -> u64 { jobs.iter().map(|job| missing(job, measure)).sum() };
     let free = volume.free;
     // Counting holes takes a walk through them, so only where it matters.
     if missing(job, by_blocks) == 0 || need_by(by_blocks) <= free {
@@ -75,12 +78,12 @@ impl Volume {
 }
 
 /// The bytes that the files of `job` have still to take, as `measure` sees each.
-fn missing(job: &Job, measure: fn(&Path, u64) -> u64) -> u64 {
+fn missing(job: &Job, measure: Measure) -> u64 {
     if job.mode == Mode::Seed {
         return 0;
     }
     let layout = job.torrent.layout();
-    let wanted = |(index, file): (usize, &FileEntry)| {
+    let wanted = |(index, (file, part)): (usize, (&FileEntry, String))| {
         let bytes = wanted_bytes(job, layout, index, file);
         if bytes == 0 {
             return 0;
@@ -88,9 +91,10 @@ fn missing(job: &Job, measure: fn(&Path, u64) -> u64) -> u64 {
         let mut path = job.root.clone();
         path.extend(&file.path);
         // A file whose half is wanted may have the other half.
-        measure(&path, file.len).min(bytes)
+        measure(&path.with_file_name(part), &path, file.len).min(bytes)
     };
-    layout.files().iter().enumerate().map(wanted).sum()
+    let files = layout.files().iter().zip(part_names(layout));
+    files.enumerate().map(wanted).sum()
 }
 
 fn wanted_bytes(job: &Job, layout: &Layout, index: usize, file: &FileEntry) -> u64 {
@@ -121,20 +125,20 @@ fn wanted_bytes(job: &Job, layout: &Layout, index: usize, file: &FileEntry) -> u
 
 /// What a file of `len` bytes lacks by the blocks that it has: too much where the file system
 /// compresses.
-fn by_blocks(path: &Path, len: u64) -> u64 {
+fn by_blocks(part: &Path, own: &Path, len: u64) -> u64 {
     let has = |path: &Path| {
         let metadata = path.metadata().ok().filter(|there| there.is_file())?;
         Some(metadata.blocks().saturating_mul(STAT_BLOCK))
     };
-    let has = has(&unfinished(path)).or_else(|| has(path));
+    let has = has(part).or_else(|| has(own));
     len.saturating_sub(has.unwrap_or(0))
 }
 
 /// What it lacks by its holes and its end, if that is less: too much where blocks are allocated and
 /// not written.
-fn by_holes(path: &Path, len: u64) -> u64 {
-    let lacking = by_blocks(path, len);
-    let file = File::open(unfinished(path)).or_else(|_| File::open(path));
+fn by_holes(part: &Path, own: &Path, len: u64) -> u64 {
+    let lacking = by_blocks(part, own, len);
+    let file = File::open(part).or_else(|_| File::open(own));
     match file.ok().and_then(|file| data_in(&file, len)) {
         Some(data) => lacking.min(len - data),
         None => lacking,
@@ -155,13 +159,6 @@ fn data_in(file: &File, len: u64) -> Option<u64> {
         at = to;
     }
     Some(data)
-}
-
-/// The name of `path` while it is incomplete.
-pub(super) fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
