@@ -75,6 +75,21 @@ wrong     68.4 KiB  t/e: 68.4 KiB right
     );
 }
 
+/// A file of the torrent is no unfinished form of another, whatever it is called.
+#[test]
+fn a_name_is_not_mistaken() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "a.part"] {
+        write(&dir.path().join("data/t").join(name), 32 << 10);
+    }
+    let create = ["create", "data/t", "-o", "t.torrent", "-l", "32K"];
+    run_to(dir.path(), 0, &create);
+    fs::remove_file(dir.path().join("data/t/a")).unwrap();
+    let (out, _) = verify(dir.path(), 6);
+    let states: Vec<_> = out.lines().map(|line| line.split(' ').next()).collect();
+    assert_eq!(states, [Some("missing"), Some("right")], "{out}");
+}
+
 /// What is missing is told apart from what cannot be judged without it, and from what is being
 /// downloaded.
 #[test]
