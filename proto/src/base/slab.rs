@@ -6,10 +6,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// The alignment of a slab's start, in bytes: what direct I/O asks for.
+/// What slabs are aligned to, in bytes: at least what direct I/O asks for.
 pub const PAGE: usize = 4096;
 
-/// An owned buffer whose first byte is page-aligned. Its length is how much of it is in use.
+/// An owned buffer whose first byte lies at the start of a page, or [shifted](Slab::shift) from it.
+/// Its length is how much of it is in use.
 pub struct Slab {
     memory: Vec<u8>,
     start: usize,
@@ -21,18 +22,27 @@ impl Slab {
     /// A zeroed slab of `capacity` bytes, with length 0.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let memory = vec![0u8; capacity + PAGE];
-        let start = memory.as_ptr().align_offset(PAGE);
-        assert!(
-            start <= PAGE,
-            "a byte pointer can always be aligned to a page"
-        );
-        Slab {
-            memory,
-            start,
+        let mut slab = Slab {
+            memory: vec![0u8; capacity + PAGE],
+            start: 0,
             capacity,
             len: 0,
-        }
+        };
+        slab.shift(0);
+        slab
+    }
+
+    /// Has the first byte lie `bytes` behind the start of a page, counted modulo [`PAGE`]: where
+    /// they are those of its place in a file, a direct write of the slab's pages is a write of the
+    /// file's. What the slab holds is anything afterwards, and may be told by nobody: it depends on
+    /// where the memory lies.
+    pub fn shift(&mut self, bytes: usize) {
+        let aligned = self.memory.as_ptr().align_offset(PAGE);
+        assert!(
+            aligned < PAGE,
+            "a byte pointer can always be aligned to a page"
+        );
+        self.start = (aligned + bytes % PAGE) % PAGE;
     }
 
     /// The bytes in use.
@@ -143,7 +153,8 @@ impl SlabPool {
         }
     }
 
-    /// Lends a slab of `capacity` bytes, length 0, or nothing if the budget is spent.
+    /// Lends a slab of `capacity` bytes, length 0 and not shifted, or nothing if the budget is
+    /// spent.
     pub fn take(&mut self, capacity: usize, purpose: Purpose) -> Option<Slab> {
         if !self.can_take(capacity, purpose) {
             return None;
@@ -152,6 +163,7 @@ impl SlabPool {
             Some(mut slab) => {
                 self.spare_bytes -= cost(capacity);
                 slab.set_len(0);
+                slab.shift(0);
                 slab
             }
             None => {
@@ -233,6 +245,23 @@ mod tests {
             assert_eq!(slab.as_slice().as_ptr().align_offset(PAGE), 0);
             assert_eq!(slab.as_slice().len(), capacity);
         }
+    }
+
+    /// Wherever its first byte lies in a page, all of a slab can be used; the pool gives it out as
+    /// a new one.
+    #[test]
+    fn a_slab_can_be_shifted() {
+        let mut pool = SlabPool::new(1 << 20, 0);
+        for bytes in [0, 1, 16, PAGE / 2, PAGE - 1, PAGE, 3 * PAGE + 5] {
+            let mut slab = pool.take(10_000, Purpose::Download).unwrap();
+            assert_eq!(slab.as_slice().as_ptr() as usize % PAGE, 0);
+            slab.shift(bytes);
+            slab.set_len(10_000);
+            slab.as_mut_slice().fill(7);
+            assert_eq!(slab.as_slice().as_ptr() as usize % PAGE, bytes % PAGE);
+            pool.give(slab, Purpose::Download);
+        }
+        assert_eq!(pool.spare_bytes, cost(10_000), "it was one slab all along");
     }
 
     #[test]

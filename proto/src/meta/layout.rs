@@ -7,6 +7,8 @@ use core::ops::Range;
 
 use smallvec::SmallVec;
 
+use crate::base::slab::PAGE;
+
 /// The size of a block, in bytes: what one request asks for (BEP 3). The last block of a piece may
 /// be shorter.
 pub const BLOCK_LEN: u32 = 16 * 1024;
@@ -288,6 +290,21 @@ impl Layout {
         }
     }
 
+    /// How far behind the start of a page the first byte of `piece` should lie in memory, in bytes
+    /// below [`PAGE`]: what it has in its largest file then lies in pages as it does in the file.
+    #[must_use]
+    pub fn shift_of(&self, piece: PieceIndex) -> usize {
+        let mut largest = (0, 0);
+        let mut at = 0;
+        for span in self.spans(self.whole(piece)) {
+            if span.file.is_some() && span.len > largest.0 {
+                largest = (span.len, span.offset.wrapping_sub(at));
+            }
+            at += u64::from(span.len);
+        }
+        (largest.1 % PAGE as u64) as usize
+    }
+
     /// The pieces that hold bytes of `file`; empty for an empty file.
     #[must_use]
     pub fn pieces_of(&self, file: FileIndex) -> Range<u32> {
@@ -348,6 +365,30 @@ mod tests {
         assert_eq!(spans(1), [span(2, 10, 4), padding, span(4, 0, 9)]);
         assert_eq!(layout.pieces_of(FileIndex(1)), 0..0);
         assert_eq!(layout.pieces_of(FileIndex(2)), 0..2);
+    }
+
+    /// In memory as on the disk: the largest part of a piece lies in pages as in its file, whether
+    /// the piece begins in the file before it, inside it, or is only padding.
+    #[test]
+    fn the_largest_part_of_a_piece_lies_in_pages_as_in_its_file() {
+        let piece_len = 64 * 1024;
+        let mut pad = file("pad", 3 * 65_536);
+        pad.kind = FileKind::Pad;
+        let files = vec![
+            file("a", 1000),
+            file("b", 200_000),
+            file("c", 50_000),
+            file("d", 10_000),
+            pad,
+        ];
+        let layout = Layout::new(piece_len, files).unwrap();
+        let shifts = (0..layout.pieces()).map(|piece| layout.shift_of(PieceIndex(piece)));
+        // `b` begins 1,000 bytes into the torrent; the fourth piece holds more of `c` than of it.
+        let in_b = |piece: u64| (piece * u64::from(piece_len) + 4096 - 1000) as usize % PAGE;
+        let in_c = (3 * 65_536 + 4096 * 50 - 201_000) as usize % PAGE;
+        let shifts: Vec<usize> = shifts.collect();
+        assert_eq!(shifts[..4], [in_b(0), in_b(1), in_b(2), in_c]);
+        assert_eq!(shifts.last(), Some(&0));
     }
 
     #[test]

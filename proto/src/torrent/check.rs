@@ -182,7 +182,7 @@ impl Torrent {
         while self.check.in_flight < AT_ONCE
             && let Some(&piece) = self.check.todo.front()
         {
-            let Some(slab) = shared.take(self.id, self.slab_capacity()) else {
+            let Some(slab) = self.take_slab(piece, shared) else {
                 break;
             };
             self.check.todo.pop_front();
@@ -196,9 +196,8 @@ impl Torrent {
         }
     }
 
-    fn read_piece(&mut self, piece: PieceIndex, mut slab: Slab, op: Op, shared: &mut Shared) {
+    fn read_piece(&mut self, piece: PieceIndex, slab: Slab, op: Op, shared: &mut Shared) {
         self.check.in_flight += 1;
-        slab.set_len(self.layout.piece_len(piece) as usize);
         let spans = self.layout.spans(self.layout.whole(piece));
         let (op, storage) = (shared.begin(self.id, op), self.id);
         shared.push(Output::Disk(Disk::Read {
@@ -216,7 +215,7 @@ impl Torrent {
             let capacity = self.slab_capacity();
             if self.picker.is_closed(piece)
                 && shared.may_take(self.id, capacity)
-                && let Some(slab) = shared.take(self.id, capacity)
+                && let Some(slab) = self.take_slab(piece, shared)
             {
                 self.read_piece(piece, slab, Op::Unpark(piece), shared);
             } else {

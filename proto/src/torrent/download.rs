@@ -84,10 +84,9 @@ impl Torrent {
         };
         if pick.opens {
             let piece = pick.block.piece;
-            let mut slab = shared
-                .take(self.id, capacity)
+            let slab = self
+                .take_slab(piece, shared)
                 .expect("the pool said that it could");
-            slab.set_len(self.layout.piece_len(piece) as usize);
             self.assembly.open(piece, slab);
         }
         Some(pick)
@@ -417,6 +416,14 @@ impl Torrent {
         self.wasted.given_up += came.min(slab.len() as u64);
         self.let_go(piece, slab, shared);
         true
+    }
+
+    /// A slab for `piece`, of its length and as it lies in its files; `None` has the torrent wait.
+    pub(super) fn take_slab(&self, piece: PieceIndex, shared: &mut Shared) -> Option<Slab> {
+        let mut slab = shared.take(self.id, self.slab_capacity())?;
+        slab.set_len(self.layout.piece_len(piece) as usize);
+        slab.shift(self.layout.shift_of(piece));
+        Some(slab)
     }
 
     /// The size of the slab of a piece, in bytes.

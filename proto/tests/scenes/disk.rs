@@ -1,11 +1,13 @@
 //! A disk in memory, which does what the vocabulary says in the fewest words.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ripcurrent_proto::api::{
     Disk, DiskDone, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
 };
 use ripcurrent_proto::base::id::TorrentId;
+use ripcurrent_proto::base::slab::PAGE;
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind};
 
@@ -39,6 +41,23 @@ struct File {
     modified: u64,
 }
 
+/// Panics unless the largest span of a piece lies in pages of memory as it does in its file: only
+/// then can a host write it without copying.
+fn assert_lies_as_in_files(bytes: &[u8], spans: &[FileSpan]) {
+    let starts = spans.iter().scan(0, |next, span| {
+        let start = *next;
+        *next += span.len as usize;
+        Some((start, span))
+    });
+    let largest = starts
+        .filter(|(_, span)| span.file.is_some())
+        .max_by_key(|(start, span)| (span.len, Reverse(*start)));
+    if let Some((start, span)) = largest {
+        let in_memory = bytes[start..].as_ptr() as usize % PAGE;
+        assert_eq!(in_memory, span.offset as usize % PAGE, "{spans:?}");
+    }
+}
+
 impl MemoryDisk {
     pub(crate) fn carry(&mut self, disk: Disk) -> DiskDone {
         match disk {
@@ -68,6 +87,7 @@ impl MemoryDisk {
                 slab,
                 spans,
             } => {
+                assert_lies_as_in_files(slab.as_slice(), &spans);
                 let result = self.write(storage, slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
             }
