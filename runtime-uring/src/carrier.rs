@@ -156,6 +156,7 @@ impl<S: Sockets> Carrier<S> {
             };
             let timeout = machine.poll_timeout();
             let turn = drive::turn(machine, self);
+            let hash_due = self.work.hash_due(self.now(), turn != Turn::Busy);
             // What a timeout changes may be of interest to `control` alone. The clock is read after
             // the turn, so that none fires unseen.
             let fired = timeout.is_some_and(|at| at <= self.now());
@@ -168,6 +169,7 @@ impl<S: Sockets> Carrier<S> {
             }
             again = false;
             let deadline = earliest(machine.poll_timeout(), look_again);
+            let deadline = earliest(deadline, hash_due);
             if busy || deadline.is_some_and(|at| at <= self.now()) {
                 self.enter().await;
             } else {

@@ -30,6 +30,10 @@ pub struct Options {
     pub state_home: Option<PathBuf>,
     /// Threads that hash. One hashes about 2 GiB/s with SHA extensions, 0.5 GiB/s without.
     pub hash_threads: usize,
+    /// The most bytes of pieces that wait to be hashed together; a larger piece goes alone. Pieces
+    /// of a 16th of this or less fill the widest kernels. What waits is part
+    /// of the memory that the engine was given: this should be a small part of that.
+    pub hash_batch_bytes: usize,
     /// Threads that read, write and sync files, so that one slow sync does not hold up all reads.
     pub disk_threads: usize,
     /// Entries of a ring's submission queue, rounded up to a power of two by the kernel.
@@ -58,6 +62,7 @@ impl Default for Options {
             max_open_files: 128,
             state_home: None,
             hash_threads: 1,
+            hash_batch_bytes: 16 << 20,
             disk_threads: 2,
             ring_entries: 1024,
         }

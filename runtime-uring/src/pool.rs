@@ -27,7 +27,7 @@ pub(crate) struct Basket {
 }
 
 type Panic = Box<dyn Any + Send>;
-type Job = Box<dyn FnOnce() -> Finished + Send>;
+type Job = Box<dyn FnOnce(&mut Vec<Finished>) + Send>;
 
 impl Basket {
     pub(crate) fn new(waker: Waker) -> Self {
@@ -41,8 +41,9 @@ impl Basket {
         Some(oldest.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
-    fn put(&self, finished: Result<Finished, Panic>) {
-        lock(&self.finished).push_back(finished);
+    /// Puts all of it there at once, and rings once.
+    fn put(&self, finished: impl IntoIterator<Item = Result<Finished, Panic>>) {
+        lock(&self.finished).extend(finished);
         self.waker.wake();
     }
 }
@@ -85,6 +86,11 @@ impl Pool {
 
     /// Queues a job.
     pub(crate) fn give(&self, job: impl FnOnce() -> Finished + Send + 'static) {
+        self.give_many(|finished| finished.push(job()));
+    }
+
+    /// Queues a job that finishes several things, all told together.
+    pub(crate) fn give_many(&self, job: impl FnOnce(&mut Vec<Finished>) + Send + 'static) {
         lock(&self.queue.state).jobs.push_back(Box::new(job));
         self.queue.wake.notify_one();
     }
@@ -110,8 +116,10 @@ impl Drop for Pool {
 }
 
 fn work(queue: &Queue, basket: &Basket) {
+    let mut finished = Vec::new();
     while let Some(job) = queue.next() {
-        basket.put(catch_unwind(AssertUnwindSafe(job)));
+        let panic = catch_unwind(AssertUnwindSafe(|| job(&mut finished))).err();
+        basket.put(finished.drain(..).map(Ok).chain(panic.map(Err)));
     }
 }
 
@@ -142,6 +150,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use ripcurrent_proto::api::Command;
+    use ripcurrent_proto::base::id::TorrentId;
 
     fn nothing() -> Finished {
         Finished {
@@ -160,6 +169,25 @@ mod tests {
         }
         drop(pool);
         assert_eq!(std::iter::from_fn(|| basket.take()).count(), 100);
+    }
+
+    /// What a job finishes comes in its order, each thing once.
+    #[test]
+    fn a_job_may_finish_several_things() {
+        let basket = Basket::new(Waker::new().unwrap());
+        let pool = Pool::new("test", 1, &basket).unwrap();
+        let storages = [1, 2, 3].map(|number| Some(TorrentId(number)));
+        pool.give_many(move |finished| {
+            finished.extend(storages.map(|storage| Finished {
+                storage,
+                ..nothing()
+            }));
+        });
+        drop(pool);
+        let found: Vec<_> = std::iter::from_fn(|| basket.take())
+            .map(|finished| finished.storage)
+            .collect();
+        assert_eq!(found, storages);
     }
 
     /// A panic is not lost in a thread.

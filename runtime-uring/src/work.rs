@@ -1,10 +1,13 @@
 //! Everything that is done on threads beside the loop, whatever the ring: files, hashes, names.
 
+mod batch;
+
 use std::io;
 
 use ripcurrent_proto::api::{Disk, DiskDone, Input};
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::slab::Slab;
+use ripcurrent_proto::base::time::Instant;
 use sha1::{Digest, Sha1};
 
 use crate::bell::Waker;
@@ -12,6 +15,7 @@ use crate::disk::Desk;
 use crate::options::Options;
 use crate::pool::{Basket, Finished, Pool};
 use crate::resolve::resolve;
+use batch::Batch;
 
 /// Threads that look names up; one lookup may block for many seconds.
 const RESOLVERS: usize = 2;
@@ -21,6 +25,7 @@ pub(crate) struct Work {
     basket: Basket,
     desk: Desk,
     hashers: Pool,
+    batch: Batch,
     resolvers: Option<Pool>,
     loopback_only: bool,
 }
@@ -36,6 +41,7 @@ impl Work {
             basket,
             desk,
             hashers,
+            batch: Batch::new(options.hash_batch_bytes, 1),
             resolvers: Some(resolvers),
             loopback_only: options.loopback_only,
         })
@@ -46,14 +52,40 @@ impl Work {
         self.desk.carry(disk)
     }
 
-    /// Starts to hash.
+    /// Hashes, together with others as far as there are some: see [`hash_due`](Self::hash_due).
     pub(crate) fn hash(&mut self, op: OpId, slab: Slab) {
-        self.hashers.give(move || {
-            let digest = Sha1::digest(slab.as_slice()).into();
-            Finished {
-                input: Input::Hashed { op, slab, digest },
-                storage: None,
-            }
+        if !self.batch.has_room_for(&slab) {
+            self.hash_batch();
+        }
+        if self.batch.add(op, slab) {
+            self.hash_batch();
+        }
+    }
+
+    /// Starts to hash what has waited long enough for others; when to call again at the latest. A
+    /// loop calls this after every turn, before it waits.
+    ///
+    /// `idle`: nothing has happened since the last call. A loop that says so is called for a
+    /// millisecond later, and if nothing has happened until then, nothing waits any longer.
+    pub(crate) fn hash_due(&mut self, now: Instant, idle: bool) -> Option<Instant> {
+        let at = self.batch.due(now, idle)?;
+        if at > now {
+            return Some(at);
+        }
+        self.hash_batch();
+        None
+    }
+
+    fn hash_batch(&mut self) {
+        let batch = self.batch.take();
+        self.hashers.give_many(move |finished| {
+            finished.extend(batch.into_iter().map(|(op, slab)| {
+                let digest = Sha1::digest(slab.as_slice()).into();
+                Finished {
+                    input: Input::Hashed { op, slab, digest },
+                    storage: None,
+                }
+            }));
         });
     }
 
