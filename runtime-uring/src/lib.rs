@@ -99,6 +99,7 @@ mod pool;
 mod resolve;
 mod tls;
 mod tokio_uring;
+mod uring;
 mod work;
 
 pub use bell::Waker;
