@@ -8,9 +8,8 @@
 
 mod connect;
 mod conns;
-mod cursor;
+mod protected;
 mod receive;
-mod shield;
 mod sockets;
 mod transmit;
 
@@ -34,15 +33,15 @@ use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Backend, Machine, Turn};
 
 use crate::bell::{Ear, Waker};
+use crate::doors::Doors;
 use crate::options::{HostError, Options};
 use crate::tls::Trust;
 use crate::work::Work;
 use crate::{Clock, Control};
-use connect::{Doors, Made};
+use connect::Made;
 use conns::Conns;
 use receive::Buffers;
 
-pub(crate) use cursor::Cursor;
 pub(crate) use sockets::Sockets;
 
 /// The most completions taken in before the machine sees them.
@@ -57,6 +56,8 @@ struct Carrier<S: Sockets> {
     ready: VecDeque<Done<S>>,
     conns: Conns<S>,
     doors: Doors,
+    /// A second descriptor of the listening socket, to shut it down by.
+    listening: Option<TcpListener>,
     trust: Rc<Trust>,
     buffers: Buffers,
     work: Work,
@@ -124,6 +125,7 @@ pub(crate) async fn run<S: Sockets, M: Machine>(
         ready: VecDeque::new(),
         conns: Conns::default(),
         doors: Doors::new(options),
+        listening: None,
         trust: Rc::new(Trust::new(options.extra_roots.clone())),
         buffers: Buffers::default(),
         work,
@@ -225,7 +227,7 @@ impl<S: Sockets> Carrier<S> {
     /// Ends everything in good order: nothing in flight is dropped.
     async fn leave(&mut self) {
         self.leaving = true;
-        self.doors.close();
+        self.close_doors();
         self.conns.shut_all_down();
         while !self.operations.is_empty() {
             let done = poll_fn(|cx| Pin::new(&mut self.operations).poll_next(cx)).await;

@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::task;
 
-use crate::carrier::{Cursor, Sockets};
+use crate::carrier::Sockets;
+use crate::cursor::Cursor;
 
 /// The sockets of the crate.
 pub(crate) struct Epoll;

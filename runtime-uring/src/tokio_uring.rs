@@ -15,7 +15,8 @@ use socket2::SockRef;
 use tokio_uring::buf::{BoundedBuf, IoBuf};
 use tokio_uring::net::TcpStream;
 
-use crate::carrier::{Cursor, Sockets};
+use crate::carrier::Sockets;
+use crate::cursor::Cursor;
 use crate::options::HostError;
 
 /// The first kernel that the crate is made for; rings of older ones lack operations.

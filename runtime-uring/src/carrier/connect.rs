@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,72 +18,28 @@ use ripcurrent_proto::drive::{Backend, Machine};
 use socket2::SockRef;
 use tokio::net::TcpSocket;
 
-use super::shield::Shield;
 use super::{Carrier, Done, Sockets, shut_down};
+use crate::doors::{REST, choose_port_late};
 use crate::errno;
-use crate::options::Options;
+use crate::shield::Shield;
 use crate::tls::Trust;
-
-/// How long a listener rests after the system had no descriptor for a connection, or refused it for
-/// another reason that is not gone at once.
-const REST: Duration = Duration::from_millis(100);
-
-/// Who may come in and who may be visited.
-pub(super) struct Doors {
-    bind: IpAddr,
-    loopback_only: bool,
-    /// A second descriptor of the listening socket, to shut it down by.
-    listening: Option<TcpListener>,
-}
-
-impl Doors {
-    pub(super) fn new(options: &Options) -> Self {
-        Doors {
-            bind: options.bind,
-            loopback_only: options.loopback_only,
-            listening: None,
-        }
-    }
-
-    fn allows(&self, addr: IpAddr) -> bool {
-        !self.loopback_only || addr.is_loopback()
-    }
-
-    /// The local address for a connection to `to`, where one is asked for.
-    fn local_for(&self, to: IpAddr) -> io::Result<Option<IpAddr>> {
-        if self.bind.is_unspecified() {
-            // `0.0.0.0` asks for IPv4 alone, `::` for both.
-            let fits = self.bind.is_ipv6() || to.is_ipv4();
-            return if fits {
-                Ok(None)
-            } else {
-                Err(no_such_family())
-            };
-        }
-        if self.bind.is_ipv4() == to.is_ipv4() {
-            Ok(Some(self.bind))
-        } else {
-            Err(no_such_family())
-        }
-    }
-
-    /// Ends the accept in flight and lets nobody in any more.
-    pub(super) fn close(&mut self) {
-        if let Some(listening) = self.listening.take() {
-            let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
-        }
-    }
-}
 
 impl<S: Sockets> Carrier<S> {
     /// Lets people in through a socket that listens, and says where.
     pub(super) fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
         let addr = listener.local_addr()?;
-        self.doors.listening = Some(listener.try_clone()?);
+        self.listening = Some(listener.try_clone()?);
         let listener = S::listen(listener)?;
         self.ready.push_back(Done::Answer(Input::Bound { addr }));
         self.accept(Rc::new(listener), Duration::ZERO);
         Ok(())
+    }
+
+    /// Ends the accept in flight and lets nobody in any more.
+    pub(super) fn close_doors(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            let _ = SockRef::from(&listening).shutdown(Shutdown::Both);
+        }
     }
 
     fn accept(&self, listener: Rc<S::Listener>, after: Duration) {
@@ -132,14 +88,8 @@ impl<S: Sockets> Carrier<S> {
     /// Starts to connect.
     pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr, tls: Option<Arc<str>>) {
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
-        let prepared = match self.doors.allows(to.ip()) {
-            true => self
-                .doors
-                .local_for(to.ip())
-                .and_then(|local| socket(local, to)),
-            false => Err(io::Error::from_raw_os_error(libc::EACCES)),
-        };
-        match prepared {
+        let local = self.doors.local_for(to.ip());
+        match local.and_then(|local| socket(local, to)) {
             Ok(socket) => {
                 let (abort, registration) = AbortHandle::new_pair();
                 self.conns.insert_connecting(conn, abort);
@@ -233,26 +183,4 @@ fn socket(local: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpSocket> {
     }
     socket.set_nodelay(true)?;
     Ok(socket)
-}
-
-/// Lets the port of a bound socket be chosen when it connects, so that one port can serve many
-/// connections to different places: without this the ports of an address run out.
-fn choose_port_late(fd: RawFd) {
-    let on: libc::c_int = 1;
-    let len = size_of_val(&on) as libc::socklen_t;
-    // SAFETY: the pointer and the length describe `on`, which lives through the call.
-    // Where the option is unknown the port is chosen early, and that works too.
-    unsafe {
-        libc::setsockopt(
-            fd,
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const on).cast(),
-            len,
-        );
-    }
-}
-
-fn no_such_family() -> io::Error {
-    io::Error::from_raw_os_error(libc::EAFNOSUPPORT)
 }

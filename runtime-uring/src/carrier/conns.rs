@@ -8,8 +8,8 @@ use std::rc::Rc;
 use futures_util::future::AbortHandle;
 use ripcurrent_proto::base::id::ConnId;
 
-use super::shield::Shield;
 use super::{Sockets, shut_down};
+use crate::shield::Shield;
 
 /// One connection.
 pub(super) struct Conn<S: Sockets> {
@@ -160,7 +160,10 @@ impl<S: Sockets> Conns<S> {
         let Some(conn) = self.get_mut(id) else {
             return false;
         };
-        let writing = conn.shield.as_ref().is_some_and(|shield| shield.writing);
+        let writing = conn
+            .shield
+            .as_ref()
+            .is_some_and(|shield| shield.is_writing());
         let in_flight = conn.receiving || conn.transmitting || conn.connecting.is_some() || writing;
         let settled = conn.closing && !in_flight && !conn.settled;
         conn.settled |= settled;
