@@ -4,16 +4,11 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ripcurrent_benches::scene::{BUFFER, Scene};
-use ripcurrent_benches::{PIECE_LEN, PIECES, rng};
+use ripcurrent_benches::scene::{BUFFER, Scene, Shape};
+use ripcurrent_benches::{PIECE_LEN, PIECES, PLENTY, USUAL, rng, settings};
 use ripcurrent_proto::api::Mode;
 use ripcurrent_proto::meta::layout::BLOCK_LEN;
 use ripcurrent_proto::wire::message::{BlockRequest, Message};
-
-/// A budget in which memory holds nobody back, in bytes.
-const PLENTY: usize = 1 << 30;
-/// The budget of the default configuration, in bytes: with many fast peers it is always spent.
-const USUAL: usize = 64 << 20;
 
 /// HAVE messages in one buffer.
 const HAVES: usize = 100;
@@ -55,7 +50,7 @@ fn served(criterion: &mut Criterion) {
     for at_once in [1, 16] {
         let name = format!("{at_once} at once");
         group.bench_function(name, |bencher| {
-            let mut scene = Scene::new(Mode::Seed, 1, PLENTY, |out| {
+            let mut scene = Scene::new(Shape::MANY, Mode::Seed, 1, &settings(PLENTY), |out| {
                 Message::HaveNone.encode(out);
                 Message::Interested.encode(out);
             });
@@ -100,10 +95,16 @@ struct Download {
 
 impl Download {
     fn new(peers: u32, memory: usize) -> Self {
-        let scene = Scene::new(Mode::Download, peers, memory, |out| {
-            Message::HaveAll.encode(out);
-            Message::Unchoke.encode(out);
-        });
+        let scene = Scene::new(
+            Shape::MANY,
+            Mode::Download,
+            peers,
+            &settings(memory),
+            |out| {
+                Message::HaveAll.encode(out);
+                Message::Unchoke.encode(out);
+            },
+        );
         Download {
             scene,
             peers,
@@ -164,7 +165,7 @@ fn serve(scene: &mut Scene, at_once: u32) -> Duration {
 
 /// 50 peers that choke us and are about to tell of all pieces, each in an order of its own.
 fn leechers() -> Scene {
-    let mut scene = Scene::new(Mode::Download, 50, PLENTY, |out| {
+    let mut scene = Scene::new(Shape::MANY, Mode::Download, 50, &settings(PLENTY), |out| {
         Message::HaveNone.encode(out);
     });
     let mut rng = rng("haves");

@@ -4,6 +4,7 @@ pub mod scene;
 
 use std::sync::Arc;
 
+use ripcurrent_proto::api::Config;
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::{ConnId, Id};
 use ripcurrent_proto::base::rng::Rng;
@@ -18,6 +19,21 @@ pub const PEERS: u32 = 200;
 
 /// The length of a piece in bytes: 16 blocks.
 pub const PIECE_LEN: u32 = 256 << 10;
+
+/// A budget in which memory holds nobody back, in bytes.
+pub const PLENTY: usize = 1 << 30;
+
+/// The budget of the default configuration, in bytes: with many fast peers it is always spent.
+pub const USUAL: usize = 64 << 20;
+
+/// The default settings, but for the memory budget in bytes.
+#[must_use]
+pub fn settings(memory_budget: usize) -> Config {
+    Config {
+        memory_budget,
+        ..Config::default()
+    }
+}
 
 /// The one seed of all chance in the benchmarks.
 #[must_use]

@@ -18,6 +18,7 @@ use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::{Duration, Instant};
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
+use ripcurrent_proto::meta::layout::BLOCK_LEN;
 use ripcurrent_proto::wire::handshake::{self, Handshake, Reserved};
 use ripcurrent_proto::wire::message::{BlockRequest, Decoder, Frame, Message, encode_piece_header};
 
@@ -35,10 +36,33 @@ const PACE: Duration = Duration::from_micros(1250);
 /// What a peer says first, after its handshake.
 pub type Greeting = fn(&mut Vec<u8>);
 
-/// An engine, its torrent of [`PIECES`] pieces, and the peers that have connected to it.
+/// How many pieces a torrent has, and how long they are in bytes.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// How many.
+    pub pieces: u32,
+    /// How long each is.
+    pub piece_len: u32,
+}
+
+impl Shape {
+    /// Many short pieces: each is 16 blocks.
+    pub const MANY: Shape = Shape {
+        pieces: PIECES,
+        piece_len: PIECE_LEN,
+    };
+    /// Fewer and longer ones: each is 64 blocks.
+    pub const LONG: Shape = Shape {
+        pieces: 4096,
+        piece_len: 1 << 20,
+    };
+}
+
+/// An engine, its torrent, and the peers that have connected to it.
 pub struct Scene {
     engine: Engine,
     now: Instant,
+    shape: Shape,
     peers: Vec<Script>,
     /// The peer whose turn it is.
     turn: usize,
@@ -69,27 +93,35 @@ enum Done {
 
 impl Scene {
     /// A torrent that `peers` peers have connected to and told `greeting`. To seed, all data is
-    /// there; to download, none.
+    /// there; to download, none. There is room for all of them, whatever the settings say.
     ///
     /// # Panics
     /// If the engine refuses what it is given.
     #[must_use]
-    pub fn new(mode: Mode, peers: u32, memory_budget: usize, greeting: Greeting) -> Self {
+    pub fn new(
+        shape: Shape,
+        mode: Mode,
+        peers: u32,
+        settings: &Config,
+        greeting: Greeting,
+    ) -> Self {
         let config = Config {
-            memory_budget,
-            ..Config::default()
+            max_peers: settings.max_peers.max(peers as usize),
+            max_connections: settings.max_connections.max(peers as usize),
+            ..settings.clone()
         };
         let engine = Engine::new(config, [42; 32], Instant::ZERO).expect("settings that work");
         let mut scene = Scene {
             engine,
             now: Instant::ZERO,
+            shape,
             peers: Vec::new(),
             turn: 0,
             outputs: Vec::new(),
             done: Vec::new(),
             completed: false,
         };
-        let torrent = torrent();
+        let torrent = torrent(shape);
         let info_hash = torrent.hashes().v1.expect("a v1 torrent");
         scene.take_up(torrent, mode);
         for number in 0..peers {
@@ -141,7 +173,7 @@ impl Scene {
         self.peers.push(Script {
             conn,
             greeting: handshake::LEN,
-            decoder: Decoder::new(PIECES),
+            decoder: Decoder::new(self.shape.pieces),
             asked: VecDeque::new(),
             stream: Vec::new(),
         });
@@ -164,8 +196,7 @@ impl Scene {
     pub fn next_part(&mut self, buffer: &mut Vec<u8>, most: usize) -> Option<ConnId> {
         self.now += PACE;
         if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.engine.handle_timeout(self.now);
-            self.poll();
+            self.wake();
             self.settle();
         }
         for _ in 0..self.peers.len() {
@@ -179,6 +210,26 @@ impl Scene {
             }
         }
         None
+    }
+
+    /// Has every peer say that it is still there.
+    pub fn hear_from_all(&mut self) {
+        let conns: Vec<ConnId> = self.peers.iter().map(|peer| peer.conn).collect();
+        for conn in conns {
+            self.receive(conn, &mut [0; 4]);
+        }
+        self.settle();
+    }
+
+    /// Lets time pass in which nothing happens; what comes due then is the next [`Scene::wake`]'s.
+    pub fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// The engine's work for the time that has passed.
+    pub fn wake(&mut self) {
+        self.engine.handle_timeout(self.now);
+        self.poll();
     }
 
     /// The engine's work for one buffer: takes it in and says what is to be done.
@@ -263,8 +314,10 @@ impl Script {
             && let Some(block) = self.asked.pop_front()
         {
             encode_piece_header(block, &mut self.stream);
+            // Other bytes than those that an earlier piece left in its slab.
+            let number = block.piece * 31 + block.begin / BLOCK_LEN;
             self.stream
-                .resize(self.stream.len() + block.len as usize, 0);
+                .resize(self.stream.len() + block.len as usize, number as u8);
         }
     }
 
@@ -311,14 +364,14 @@ fn at_once(disk: Disk) -> DiskDone {
     }
 }
 
-/// One file of [`PIECES`] pieces, all of the same digest.
-fn torrent() -> Arc<Torrent> {
-    let len = u64::from(PIECES) * u64::from(PIECE_LEN);
-    let hashes = 20 * PIECES;
+/// One file, all of its pieces of the same digest.
+fn torrent(Shape { pieces, piece_len }: Shape) -> Arc<Torrent> {
+    let len = u64::from(pieces) * u64::from(piece_len);
+    let hashes = 20 * pieces;
     let mut file =
-        format!("d4:infod6:lengthi{len}e4:name4:data12:piece lengthi{PIECE_LEN}e6:pieces{hashes}:")
+        format!("d4:infod6:lengthi{len}e4:name4:data12:piece lengthi{piece_len}e6:pieces{hashes}:")
             .into_bytes();
-    file.extend(DIGEST.repeat(PIECES as usize));
+    file.extend(DIGEST.repeat(pieces as usize));
     file.extend(b"ee");
     Arc::new(Torrent::parse(file.into()).expect("a torrent file"))
 }
