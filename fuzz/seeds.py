@@ -66,6 +66,8 @@ def seeds():
     stream = b"".join(bytes([len(request)]) + request for request in requests)
     yield "tracker_request", "all", stream
     yield "resume", "state", RESUME
+    yield "hash", "pieces", b"\x40\x14" + b"\x04" * 20 + bytes(range(256)) * 20 + b"rest"
+    yield "hash", "edges", b"\x01\x1f" + bytes(range(40, 71)) + bytes(range(256)) * 8
     for name, script in engine_scripts():
         yield "engine", name, script
     for index, vector in enumerate(vectors("http_tracker.json")):

@@ -95,6 +95,7 @@ mod disk;
 mod doors;
 mod epoll;
 mod errno;
+pub mod hash;
 mod host;
 mod options;
 mod pool;

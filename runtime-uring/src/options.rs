@@ -28,11 +28,12 @@ pub struct Options {
     /// Where the states of storages go that cannot lie beside their files; made if need be. Without
     /// it such storages are not opened to write.
     pub state_home: Option<PathBuf>,
-    /// Threads that hash. One hashes about 2 GiB/s with SHA extensions, 0.5 GiB/s without.
+    /// Threads that hash. One hashes 2 GiB/s piece by piece with SHA extensions, several times that
+    /// in batches ([`hash`](crate::hash)), and 0.5 GiB/s without.
     pub hash_threads: usize,
-    /// The most bytes of pieces that wait to be hashed together; a larger piece goes alone. Pieces
-    /// of a 16th of this or less fill the widest kernels. What waits is part
-    /// of the memory that the engine was given: this should be a small part of that.
+    /// The most bytes of pieces that wait to be hashed together; a larger piece goes alone. Batches
+    /// are as wide as the kernels where 16 pieces fit into this. What waits is memory of the
+    /// engine's budget: this should be a small part of that.
     pub hash_batch_bytes: usize,
     /// Threads that read, write and sync files, so that one slow sync does not hold up all reads.
     pub disk_threads: usize,

@@ -8,10 +8,10 @@ use ripcurrent_proto::api::{Disk, DiskDone, Input};
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::Instant;
-use sha1::{Digest, Sha1};
 
 use crate::bell::Waker;
 use crate::disk::Desk;
+use crate::hash::{self, Kernel};
 use crate::options::Options;
 use crate::pool::{Basket, Finished, Pool};
 use crate::resolve::resolve;
@@ -41,7 +41,7 @@ impl Work {
             basket,
             desk,
             hashers,
-            batch: Batch::new(options.hash_batch_bytes, 1),
+            batch: Batch::new(options.hash_batch_bytes, Kernel::best().lanes()),
             resolvers: Some(resolvers),
             loopback_only: options.loopback_only,
         })
@@ -79,12 +79,13 @@ impl Work {
     fn hash_batch(&mut self) {
         let batch = self.batch.take();
         self.hashers.give_many(move |finished| {
-            finished.extend(batch.into_iter().map(|(op, slab)| {
-                let digest = Sha1::digest(slab.as_slice()).into();
-                Finished {
-                    input: Input::Hashed { op, slab, digest },
-                    storage: None,
-                }
+            let pieces: Vec<&[u8]> = batch.iter().map(|(_, slab)| slab.as_slice()).collect();
+            let mut digests = vec![[0; 20]; pieces.len()];
+            hash::sha1(Kernel::best(), &pieces, &mut digests);
+            let hashed = batch.into_iter().zip(digests);
+            finished.extend(hashed.map(|((op, slab), digest)| Finished {
+                input: Input::Hashed { op, slab, digest },
+                storage: None,
             }));
         });
     }
