@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! cargo run --release -p ripcurrent-runtime-uring --example throughput -- \
-//!     FOLDER [MIB [HASHERS [DISKS [tokio-uring|epoll]]]]
+//!     FOLDER [MIB [HASHERS [DISKS]]] [tokio-uring|epoll] [direct|cached] [sparse|full]
 //! ```
 //!
 //! A second process sends so many MiB (1,024 unless told); this one cuts them into pieces of 1 MiB,
-//! hashes each, writes it to a file in the folder, and prints the processor time it took itself.
+//! hashes each, writes it to a file in the folder, and prints the processor time it took itself. The
+//! words choose the backend, whether writes pass the page cache by where they can, and whether the
+//! file is allocated at the start.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("--send-to") => send(&arguments[1..]),
         Some(folder) => receive(folder, &arguments[1..]),
-        None => Err("usage: throughput FOLDER [MIB [HASHERS [DISKS [tokio-uring|epoll]]]]".into()),
+        None => Err("usage: throughput FOLDER [MIB [HASHERS [DISKS]]] [WORD..]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,19 +56,45 @@ fn number(arguments: &[String], at: usize, otherwise: usize) -> Result<usize, Bo
     Ok(parsed.transpose()?.unwrap_or(otherwise))
 }
 
-fn backend(argument: Option<&String>) -> Result<Choice, Box<dyn Error>> {
-    match argument.map(String::as_str) {
-        None => Ok(Choice::Auto),
-        Some("tokio-uring") => Ok(Choice::TokioUring),
-        Some("epoll") => Ok(Choice::Epoll),
-        Some(other) => Err(format!("no backend is called {other}").into()),
+/// How it is to be done, in words.
+struct Ways {
+    backend: Choice,
+    direct: bool,
+    preallocate: bool,
+}
+
+impl Ways {
+    /// Takes the words out of the arguments.
+    fn take(arguments: &mut Vec<String>) -> Self {
+        let mut ways = Ways {
+            backend: Choice::Auto,
+            direct: true,
+            preallocate: false,
+        };
+        arguments.retain(|argument| {
+            match argument.as_str() {
+                "tokio-uring" => ways.backend = Choice::TokioUring,
+                "epoll" => ways.backend = Choice::Epoll,
+                "direct" => ways.direct = true,
+                "cached" => ways.direct = false,
+                "sparse" => ways.preallocate = false,
+                "full" => ways.preallocate = true,
+                _ => return true,
+            }
+            false
+        });
+        ways
     }
 }
 
 fn receive(folder: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut arguments = arguments.to_vec();
+    let ways = Ways::take(&mut arguments);
+    let arguments = &arguments[..];
     let mib = number(arguments, 0, 1024)?;
     let host = Host::new(Options {
-        backend: backend(arguments.get(3))?,
+        backend: ways.backend,
+        direct_writes: ways.direct,
         bind: Ipv4Addr::LOCALHOST.into(),
         listen: Listen::Port(0),
         loopback_only: true,
@@ -75,7 +103,7 @@ fn receive(folder: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
         ..Options::default()
     })?;
     let addr = host.listening_at().ok_or("nobody listens")?.to_string();
-    let mut sink = Sink::new(folder, mib)?;
+    let mut sink = Sink::new(folder, mib, ways.preallocate)?;
     let mut sender = Command::new(env::current_exe()?)
         .args(["--send-to", &addr, &mib.to_string()])
         .spawn()?;
@@ -135,7 +163,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(folder: &str, mib: usize) -> Result<Self, Box<dyn Error>> {
+    fn new(folder: &str, mib: usize, preallocate: bool) -> Result<Self, Box<dyn Error>> {
         let file = FileEntry {
             path: vec![NAME.into(), "data".into()],
             len: (mib * PIECE) as u64,
@@ -149,7 +177,7 @@ impl Sink {
             layout: Arc::new(Layout::new(PIECE as u32, vec![file])?),
             info_hash: [0; 20],
             access: Access::Write {
-                preallocate: false,
+                preallocate,
                 overwrite: false,
             },
         };

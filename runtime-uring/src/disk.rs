@@ -8,40 +8,70 @@
 //! read for an upload is small, though, and a thread's way there and back would cost more than the
 //! read.
 
+#![cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the ring to come calls it")
+)]
+
 mod aside;
 mod cache;
+mod direct;
 mod home;
 mod names;
 mod paths;
 mod state;
+mod step;
 mod storage;
 mod sync;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Disk, DiskDone, DiskError, Input, IoError, IoErrorKind, StorageId};
+use ripcurrent_proto::api::{
+    Disk, DiskDone, DiskError, Input, IoError, IoErrorKind, Spans, StorageId,
+};
 use ripcurrent_proto::base::id::OpId;
+use ripcurrent_proto::base::slab::Slab;
 
 use crate::options::Options;
 use crate::pool::{Basket, Finished, Pool};
 use cache::OpenFiles;
+use step::{Step, Way};
 use storage::{Plan, Storage};
+use transfer::Outcome;
+
+pub(crate) use transfer::{Buffer, Call, Transfer};
 
 /// The largest read, in bytes, that is tried on the loop: a copy of some 20 microseconds.
 const AT_ONCE: usize = 256 << 10;
+
+/// The largest read, in bytes, that is left to a ring: what is in the page cache the ring copies on
+/// the loop, and of more a thread's way there and back is a small part.
+const BY_RING: usize = 4 << 20;
 
 /// Gives disk operations to threads, and holds a `Close` back until the operations before it are
 /// done.
 pub(crate) struct Desk {
     pool: Pool,
     state_home: Option<PathBuf>,
+    direct_writes: bool,
     open_files: Arc<OpenFiles>,
     storages: BTreeMap<StorageId, Entry>,
     /// How many storages there have been.
     count: u64,
+}
+
+/// How an operation goes on.
+pub(crate) enum Route {
+    /// It is over.
+    Done(DiskDone),
+    /// A thread is at it.
+    Thread,
+    /// A ring is to make the next system call of it.
+    Ring(Box<Transfer>),
 }
 
 struct Entry {
@@ -55,14 +85,16 @@ impl Desk {
         Ok(Desk {
             pool: Pool::new("ripcurrent-disk", options.disk_threads, basket)?,
             state_home: options.state_home.clone(),
+            direct_writes: options.direct_writes,
             open_files: Arc::new(OpenFiles::new(options.max_open_files)),
             storages: BTreeMap::new(),
             count: 0,
         })
     }
 
-    /// Starts an operation; its answer, if it is there already.
-    pub(crate) fn carry(&mut self, disk: Disk) -> Option<DiskDone> {
+    /// Starts an operation. Where there is a `ring`, it is given what it is good for: what touches
+    /// nothing but the bytes of files that are open.
+    pub(crate) fn carry(&mut self, disk: Disk, ring: bool) -> Route {
         match disk {
             Disk::Open {
                 op,
@@ -80,6 +112,7 @@ impl Desk {
                     info_hash,
                     layout,
                     access,
+                    direct: self.direct_writes,
                 };
                 let entry = Entry {
                     storage: Arc::new(Storage::new(plan)),
@@ -95,46 +128,19 @@ impl Desk {
             Disk::Read {
                 op,
                 storage,
-                mut slab,
+                slab,
                 spans,
-            } => {
-                let Some(entry) = self.storages.get(&storage) else {
-                    let result = Err(UNKNOWN);
-                    return Some(DiskDone::Read { op, slab, result });
-                };
-                let small = slab.len() <= AT_ONCE;
-                if small
-                    && entry
-                        .storage
-                        .read_cached(&self.open_files, slab.as_mut_slice(), &spans)
-                {
-                    let result = Ok(());
-                    return Some(DiskDone::Read { op, slab, result });
-                }
-                self.give(storage, move |storage, files| {
-                    let result = storage.read(files, slab.as_mut_slice(), &spans);
-                    DiskDone::Read { op, slab, result }
-                });
-            }
+            } => return self.read((op, storage), slab, spans, ring),
             Disk::Write {
                 op,
                 storage,
                 slab,
                 spans,
-            } => {
-                if !self.storages.contains_key(&storage) {
-                    let result = Err(UNKNOWN);
-                    return Some(DiskDone::Written { op, slab, result });
-                }
-                self.give(storage, move |storage, files| {
-                    let result = storage.write(files, slab.as_slice(), &spans);
-                    DiskDone::Written { op, slab, result }
-                });
-            }
+            } => return self.write((op, storage), slab, spans, ring),
             Disk::Sync { op, storage } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);
-                    return Some(DiskDone::Synced { op, result });
+                    return Route::Done(DiskDone::Synced { op, result });
                 }
                 self.give(storage, move |storage, files| DiskDone::Synced {
                     op,
@@ -144,7 +150,7 @@ impl Desk {
             Disk::Finish { op, storage, file } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);
-                    return Some(DiskDone::Finished { op, result });
+                    return Route::Done(DiskDone::Finished { op, result });
                 }
                 self.give(storage, move |storage, files| DiskDone::Finished {
                     op,
@@ -154,7 +160,7 @@ impl Desk {
             Disk::Save { op, storage, state } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);
-                    return Some(DiskDone::Saved { op, result });
+                    return Route::Done(DiskDone::Saved { op, result });
                 }
                 self.give(storage, move |storage, files| DiskDone::Saved {
                     op,
@@ -164,7 +170,7 @@ impl Desk {
             Disk::Delete { op, storage } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);
-                    return Some(DiskDone::Deleted { op, result });
+                    return Route::Done(DiskDone::Deleted { op, result });
                 }
                 self.give(storage, move |storage, files| DiskDone::Deleted {
                     op,
@@ -173,13 +179,89 @@ impl Desk {
             }
             Disk::Close { op, storage } => {
                 let Some(entry) = self.storages.get_mut(&storage) else {
-                    return Some(DiskDone::Closed { op });
+                    return Route::Done(DiskDone::Closed { op });
                 };
                 entry.closing = Some(op);
                 self.close_if_idle(storage);
             }
         }
-        None
+        Route::Thread
+    }
+
+    fn read(
+        &mut self,
+        (op, storage): (OpId, StorageId),
+        mut slab: Slab,
+        spans: Spans,
+        ring: bool,
+    ) -> Route {
+        let Some(entry) = self.storages.get_mut(&storage) else {
+            let result = Err(UNKNOWN);
+            return Route::Done(DiskDone::Read { op, slab, result });
+        };
+        let (shared, len) = (&entry.storage, slab.len());
+        if len <= AT_ONCE && shared.read_cached(&self.open_files, slab.as_mut_slice(), &spans) {
+            let result = Ok(());
+            return Route::Done(DiskDone::Read { op, slab, result });
+        }
+        let steps = match ring && len <= BY_RING {
+            true => shared.steps_to_read(&self.open_files, slab.as_mut_slice(), &spans),
+            false => None,
+        };
+        if let Some(steps) = steps {
+            return entry.by_ring((op, storage), Way::Read, slab, steps);
+        }
+        self.give(storage, move |storage, files| {
+            let result = storage.read(files, slab.as_mut_slice(), &spans);
+            DiskDone::Read { op, slab, result }
+        });
+        Route::Thread
+    }
+
+    fn write(
+        &mut self,
+        (op, storage): (OpId, StorageId),
+        slab: Slab,
+        spans: Spans,
+        ring: bool,
+    ) -> Route {
+        let Some(entry) = self.storages.get_mut(&storage) else {
+            let result = Err(UNKNOWN);
+            return Route::Done(DiskDone::Written { op, slab, result });
+        };
+        let steps = match ring {
+            true => entry
+                .storage
+                .steps_to_write(&self.open_files, slab.as_slice(), &spans),
+            false => None,
+        };
+        if let Some(steps) = steps {
+            return entry.by_ring((op, storage), Way::Write, slab, steps);
+        }
+        self.give(storage, move |storage, files| {
+            let result = storage.write(files, slab.as_slice(), &spans);
+            DiskDone::Written { op, slab, result }
+        });
+        Route::Thread
+    }
+
+    /// The system call that a ring was to make for a transfer has come to its end.
+    pub(crate) fn landed(&mut self, transfer: Box<Transfer>, result: io::Result<usize>) -> Route {
+        let storage = transfer.storage;
+        match transfer.landed(result) {
+            Outcome::Again(transfer) => Route::Ring(transfer),
+            Outcome::Elsewhere(transfer) => {
+                self.pool.give(move || Finished {
+                    input: Input::Disk(transfer.finish()),
+                    storage: Some(storage),
+                });
+                Route::Thread
+            }
+            Outcome::Over(done) => {
+                self.finished(storage);
+                Route::Done(done)
+            }
+        }
     }
 
     /// An operation on `storage` is done.
@@ -234,6 +316,20 @@ impl Desk {
     }
 }
 
+impl Entry {
+    fn by_ring(
+        &mut self,
+        names: (OpId, StorageId),
+        way: Way,
+        slab: Slab,
+        steps: Vec<Step>,
+    ) -> Route {
+        self.in_flight += 1;
+        let shared = Arc::clone(&self.storage);
+        Route::Ring(Box::new(Transfer::new(names, shared, way, slab, steps)))
+    }
+}
+
 /// The answer to operations on a storage that is not open.
 const UNKNOWN: DiskError = DiskError {
     file: None,
@@ -242,3 +338,6 @@ const UNKNOWN: DiskError = DiskError {
         code: 0,
     },
 };
+
+#[cfg(test)]
+mod tests;

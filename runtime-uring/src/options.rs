@@ -22,12 +22,17 @@ pub struct Options {
     pub loopback_only: bool,
     /// Authorities whose certificates are believed besides those of the system's.
     pub extra_roots: Roots,
-    /// The most files kept open between operations, two for each storage that is open to write
-    /// among them; an operation of a disk thread may hold one more each.
+    /// The most descriptors of files kept open between operations: one for each file, two for each
+    /// that is written directly, and two for each storage that is open to write. An operation of a
+    /// disk thread may hold two more.
     pub max_open_files: usize,
     /// Where the states of storages go that cannot lie beside their files; made if need be. Without
     /// it such storages are not opened to write.
     pub state_home: Option<PathBuf>,
+    /// Whether pieces that are large enough are written past the page cache, where the file system
+    /// can do that. It saves most of what writing costs; what was written is read from the disk
+    /// again when it is served.
+    pub direct_writes: bool,
     /// Threads that hash. One hashes 2 GiB/s piece by piece with SHA extensions, several times that
     /// in batches ([`hash`](crate::hash)), and 0.5 GiB/s without.
     pub hash_threads: usize,
@@ -62,6 +67,7 @@ impl Default for Options {
             extra_roots: Roots::default(),
             max_open_files: 128,
             state_home: None,
+            direct_writes: true,
             hash_threads: 1,
             hash_batch_bytes: 16 << 20,
             disk_threads: 2,

@@ -10,7 +10,7 @@ use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::Instant;
 
 use crate::bell::Waker;
-use crate::disk::Desk;
+use crate::disk::{Desk, Route};
 use crate::hash::{self, Kernel};
 use crate::options::Options;
 use crate::pool::{Basket, Finished, Pool};
@@ -49,7 +49,10 @@ impl Work {
 
     /// Starts a disk operation; an answer that is there already.
     pub(crate) fn disk(&mut self, disk: Disk) -> Option<DiskDone> {
-        self.desk.carry(disk)
+        match self.desk.carry(disk, false) {
+            Route::Done(done) => Some(done),
+            Route::Thread | Route::Ring(_) => None,
+        }
     }
 
     /// Hashes, together with others as far as there are some: see [`hash_due`](Self::hash_due).

@@ -104,7 +104,7 @@ impl Storage {
             return Ok(None);
         };
         match open_file(home.folder(), &home.aside, mode) {
-            Ok(file) => Ok(Some(files.put(key, Open { file, unfinished }))),
+            Ok(file) => Ok(Some(files.put(key, Open::new(file, unfinished)))),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(error),
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
+use super::direct::Direct;
 use crate::pool::lock;
 
 /// A file: the number of its storage, and its index there.
@@ -18,12 +19,47 @@ pub(super) struct Open {
     pub(super) file: File,
     /// It is an unfinished file that can be written to and has its full length.
     pub(super) unfinished: bool,
+    /// Its file system keeps it in memory and nowhere else: reading it is copying.
+    pub(super) in_memory: bool,
+    /// For what need not be in the page cache.
+    pub(super) direct: Option<Direct>,
+}
+
+impl Open {
+    /// A file that is there, to be read or, if it is `unfinished`, to be written to.
+    pub(super) fn new(file: File, unfinished: bool) -> Self {
+        let in_memory = is_in_memory(&file);
+        Open {
+            file,
+            unfinished,
+            in_memory,
+            direct: None,
+        }
+    }
+
+    fn descriptors(&self) -> usize {
+        1 + usize::from(self.direct.is_some())
+    }
+}
+
+/// Whether a file lies in memory alone. On tmpfs a read that must not wait is refused, although
+/// none waits.
+fn is_in_memory(file: &File) -> bool {
+    // As the kernel's `magic.h` has them.
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    #[expect(
+        clippy::useless_conversion,
+        reason = "the type differs between architectures"
+    )]
+    let kind = |kind| i64::try_from(kind).unwrap_or_default();
+    rustix::fs::fstatfs(file).is_ok_and(|known| matches!(kind(known.f_type), TMPFS | RAMFS))
 }
 
 /// Files that stay open between operations, of all storages together.
 ///
-/// Invariant: `by_use` and `files` hold the same keys, at most `most` of them without `held`, and
-/// at least one.
+/// Invariant: `by_use` and `files` hold the same keys; the descriptors of `files`, counted in
+/// `descriptors`, and those `held` are `most` at most, but one file may always be open.
 pub(super) struct OpenFiles {
     most: usize,
     state: Mutex<State>,
@@ -34,6 +70,7 @@ struct State {
     files: BTreeMap<Key, (u64, Arc<Open>)>,
     by_use: BTreeMap<u64, Key>,
     uses: u64,
+    descriptors: usize,
     /// Descriptors that are held otherwise and count as well.
     held: usize,
 }
@@ -64,10 +101,9 @@ impl OpenFiles {
         let mut state = lock(&self.state);
         state.uses += 1;
         let used = state.uses;
-        if let Some((before, older)) = state.files.insert(key, (used, Arc::clone(&open))) {
-            state.by_use.remove(&before);
-            closed.push(older);
-        }
+        closed.extend(state.remove(key));
+        state.descriptors += open.descriptors();
+        state.files.insert(key, (used, Arc::clone(&open)));
         state.by_use.insert(used, key);
         closed.extend(state.remove_surplus(self.most));
         drop(state);
@@ -119,30 +155,31 @@ impl State {
     fn remove(&mut self, key: Key) -> Option<Arc<Open>> {
         let (used, open) = self.files.remove(&key)?;
         self.by_use.remove(&used);
+        self.descriptors -= open.descriptors();
         Some(open)
     }
 
     /// Takes out what was used longest ago, of more than there may be.
     fn remove_surplus(&mut self, most: usize) -> Vec<Arc<Open>> {
-        let most = most.saturating_sub(self.held).max(1);
+        let most = most.saturating_sub(self.held);
         let mut surplus = Vec::new();
-        while self.files.len() > most {
-            let oldest = self.by_use.pop_first();
-            surplus.extend(oldest.and_then(|(_, key)| self.files.remove(&key)));
+        while self.files.len() > 1 && self.descriptors > most {
+            let oldest = self.by_use.first_key_value().map(|(_, key)| *key);
+            surplus.extend(oldest.and_then(|key| self.remove(key)));
         }
-        surplus.into_iter().map(|(_, open)| open).collect()
+        surplus
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
+    use super::super::paths::open_folder;
     use super::*;
 
     fn open() -> Open {
-        Open {
-            file: File::open("/dev/null").unwrap(),
-            unfinished: false,
-        }
+        Open::new(File::open("/dev/null").unwrap(), false)
     }
 
     /// The file used longest ago is closed when there are too many.
@@ -173,6 +210,29 @@ mod tests {
         files.let_go(4);
         files.put((1, 0), open());
         assert_eq!(there(), [true, false, false, true]);
+    }
+
+    /// A file that is written directly as well counts twice.
+    #[test]
+    fn every_descriptor_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join("file")).unwrap();
+        let mut twice = Open::new(file, true);
+        let found = open_folder(folder.path()).unwrap();
+        twice.direct = Direct::of(&twice.file, found.as_fd(), "file");
+        if twice.direct.is_none() {
+            return eprintln!("SKIPPED every_descriptor_counts: no direct writes here");
+        }
+        let files = OpenFiles::new(3);
+        files.put((1, 0), open());
+        files.put((1, 1), open());
+        files.put((1, 2), twice);
+        let there = || [0, 1, 2].map(|file| files.get((1, file)).is_some());
+        assert_eq!(there(), [false, true, true]);
+        // In its place comes one that counts once: there is room again.
+        files.put((1, 2), open());
+        files.put((1, 0), open());
+        assert_eq!(there(), [true; 3]);
     }
 
     /// A storage takes all of its files along and nobody else's.

@@ -11,6 +11,7 @@ use ripcurrent_proto::api::Access;
 use ripcurrent_proto::meta::layout::FileKind;
 
 use super::cache::{Open, OpenFiles};
+use super::direct::Direct;
 use super::paths::{Entry, Mode, Walker, is_missing, is_no_file};
 use super::storage::{Named, Storage};
 use crate::pool::lock;
@@ -31,14 +32,7 @@ impl Storage {
             Err(error) if is_no_file(&error) => walker.file(named.folder, named.own, Mode::Read),
             opened => opened,
         };
-        let unfinished = false;
-        Ok(files.put(
-            key,
-            Open {
-                file: file?,
-                unfinished,
-            },
-        ))
+        Ok(files.put(key, Open::new(file?, false)))
     }
 
     /// The unfinished file, at its full length. It is made if need be, of the finished one if there
@@ -71,8 +65,12 @@ impl Storage {
         lock(&self.unsynced).folders(walker.take_changed());
         let file = file?;
         set_length(&file, named.entry.len, preallocate)?;
-        let unfinished = true;
-        Ok(files.put(key, Open { file, unfinished }))
+        let mut open = Open::new(file, true);
+        if self.writes_directly(named) {
+            let folder = walker.folder(named.folder).ok();
+            open.direct = folder.and_then(|folder| Direct::of(&open.file, folder, named.part));
+        }
+        Ok(files.put(key, open))
     }
 
     fn open_unfinished<'a>(
@@ -147,9 +145,8 @@ impl Storage {
         lock(&self.unsynced).file(named.index);
         // Kept as it is where the name is taken, so that another try may find it free.
         walker.rename(folder, part, named.own, overwrite)?;
-        let (file, unfinished) = (open.file.try_clone()?, false);
         let key = (self.plan.number, named.index.0);
-        files.put(key, Open { file, unfinished });
+        files.put(key, Open::new(open.file.try_clone()?, false));
         Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub(super) enum Mode {
     Read,
     /// It must be there.
     Write,
+    /// It must be there, and is written past the page cache.
+    Direct,
     /// It must not be there, and is made.
     Create {
         /// Whether it should be executable.
@@ -239,6 +241,7 @@ pub(super) fn open_file(folder: BorrowedFd<'_>, name: &str, mode: Mode) -> io::R
     let (flags, bits) = match mode {
         Mode::Read => (OFlags::RDONLY, 0),
         Mode::Write => (OFlags::RDWR, 0),
+        Mode::Direct => (OFlags::WRONLY | OFlags::DIRECT, 0),
         Mode::Create { executable } => {
             let bits = if executable { 0o777 } else { 0o666 };
             (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, bits)

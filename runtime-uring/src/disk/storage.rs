@@ -5,10 +5,10 @@
 //! goes by names holds it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ripcurrent_proto::api::{
@@ -18,10 +18,12 @@ use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
 use ripcurrent_proto::meta::parts::part_names;
 use ripcurrent_proto::meta::resume::most_len;
 
-use super::cache::OpenFiles;
+use super::cache::{Open, OpenFiles};
+use super::direct::LEAST;
 use super::home::Home;
 use super::paths::{Entry, Walker, is_no_file};
 use super::state::StateFile;
+use super::step::Step;
 use super::sync::Unsynced;
 use crate::errno;
 use crate::pool::lock;
@@ -37,6 +39,8 @@ pub(super) struct Storage {
     pub(super) syncing: Mutex<()>,
     /// Held from `Open` to `Close` of a storage to write, but for the time in which there is none.
     state: Mutex<Option<StateFile>>,
+    /// Whether large parts of files are written past the page cache.
+    direct: AtomicBool,
 }
 
 /// What a storage is to be.
@@ -49,6 +53,8 @@ pub(super) struct Plan {
     pub(super) info_hash: [u8; 20],
     pub(super) layout: Arc<Layout>,
     pub(super) access: Access,
+    /// Whether what is large may be written past the page cache.
+    pub(super) direct: bool,
 }
 
 /// What is known of a storage once it is open.
@@ -72,6 +78,7 @@ pub(super) struct Named<'a> {
 impl Storage {
     pub(super) fn new(plan: Plan) -> Self {
         Storage {
+            direct: AtomicBool::new(plan.direct),
             plan,
             opened: OnceLock::new(),
             naming: Mutex::default(),
@@ -172,11 +179,59 @@ impl Storage {
             let Some(open) = files.get((self.plan.number, index.0)) else {
                 return false;
             };
-            if !read_without_waiting(&open.file, part, span.offset) {
+            if !read_without_waiting(&open, part, span.offset) {
                 return false;
             }
         }
         true
+    }
+
+    /// The steps that fill `bytes` from the spans, all but padding, which is filled at once; `None`
+    /// where a file is not open, or nothing is left to do.
+    pub(super) fn steps_to_read(
+        &self,
+        files: &OpenFiles,
+        bytes: &mut [u8],
+        spans: &[FileSpan],
+    ) -> Option<Vec<Step>> {
+        let mut steps = Vec::with_capacity(spans.len());
+        let mut at = 0;
+        for span in spans {
+            let range = at..at + span.len as usize;
+            at = range.end;
+            let part = bytes.get_mut(range.clone())?;
+            let Some(index) = span.file else {
+                part.fill(0);
+                continue;
+            };
+            let open = files.get((self.plan.number, index.0))?;
+            steps.push(Step::to_read(open, index, span.offset, range));
+        }
+        (!steps.is_empty()).then_some(steps)
+    }
+
+    /// The steps that write `bytes` to the spans; `None` where a file is not open, or nothing goes
+    /// past the page cache.
+    pub(super) fn steps_to_write(
+        &self,
+        files: &OpenFiles,
+        bytes: &[u8],
+        spans: &[FileSpan],
+    ) -> Option<Vec<Step>> {
+        let mut steps = Vec::with_capacity(spans.len());
+        let mut rest = bytes;
+        for span in spans {
+            let (part, after) = rest.split_at_checked(span.len as usize)?;
+            let at = bytes.len() - rest.len();
+            rest = after;
+            let Some(index) = span.file else { continue };
+            let open = files.get((self.plan.number, index.0))?;
+            if span.aside || !open.unfinished {
+                return None;
+            }
+            self.steps_of(&mut steps, &open, index, span, at, part);
+        }
+        steps.iter().any(Step::is_direct).then_some(steps)
     }
 
     /// Writes `bytes` to the spans.
@@ -338,9 +393,55 @@ impl Storage {
             return Ok(());
         }
         let open = self.to_write(files, named)?;
-        let written = open.file.write_all_at(bytes, span.offset);
+        let mut steps = Vec::new();
+        self.steps_of(&mut steps, &open, index, span, 0, bytes);
+        steps
+            .into_iter()
+            .try_for_each(|step| self.write_step(step, bytes))
+    }
+
+    /// Adds the steps that write `bytes`, which a slab has from `at` on, to a span.
+    fn steps_of(
+        &self,
+        steps: &mut Vec<Step>,
+        open: &Arc<Open>,
+        index: FileIndex,
+        span: &FileSpan,
+        at: usize,
+        bytes: &[u8],
+    ) {
+        let address = bytes.as_ptr() as usize;
+        let may = self.direct.load(Ordering::Relaxed);
+        Step::to_write(steps, open, index, span, at, address, may);
+    }
+
+    /// Carries out a step on this thread.
+    pub(super) fn write_step(&self, step: Step, slab: &[u8]) -> io::Result<()> {
+        let index = step.index;
+        let written = step.write(slab);
+        self.changed(index);
+        if written? {
+            self.write_cached_from_now_on();
+        }
+        Ok(())
+    }
+
+    /// A write to that file has ended.
+    pub(super) fn changed(&self, index: FileIndex) {
         lock(&self.unsynced).file(index);
-        written
+    }
+
+    /// The file system has refused a direct write, after all it said.
+    pub(super) fn write_cached_from_now_on(&self) {
+        self.direct.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether parts of that file may be worth a direct write.
+    pub(super) fn writes_directly(&self, named: Named<'_>) -> bool {
+        let least = LEAST as u64;
+        self.direct.load(Ordering::Relaxed)
+            && named.entry.len >= least
+            && u64::from(self.plan.layout.piece_length()) >= least
     }
 
     /// Takes hold of the state beside the files or, where that is not allowed, elsewhere.
@@ -415,10 +516,13 @@ fn remove<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<()> {
 
 /// Fills `part` from the page cache; false if not all of it is there, or the file system cannot
 /// tell.
-fn read_without_waiting(file: &File, part: &mut [u8], offset: u64) -> bool {
+fn read_without_waiting(open: &Open, part: &mut [u8], offset: u64) -> bool {
+    if open.in_memory {
+        return open.file.read_exact_at(part, offset).is_ok();
+    }
     let mut into = [io::IoSliceMut::new(part)];
     let flags = rustix::io::ReadWriteFlags::NOWAIT;
-    let read = rustix::io::preadv2(file, &mut into, offset, flags);
+    let read = rustix::io::preadv2(&open.file, &mut into, offset, flags);
     read == Ok(into[0].len())
 }
 
