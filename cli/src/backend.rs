@@ -17,7 +17,9 @@ pub(crate) struct BackendArgs {
 enum Name {
     /// The best that the system allows.
     Auto,
-    /// io_uring, from Linux 5.11 on; ends with exit code 8 where it is forbidden.
+    /// io_uring, from Linux 6.1 on; ends with exit code 8 where it is forbidden.
+    Uring,
+    /// io_uring by way of a library, from Linux 5.11 on; exit code 8 where it is forbidden.
     TokioUring,
     /// epoll, which works everywhere.
     Epoll,
@@ -28,6 +30,7 @@ impl BackendArgs {
     pub(crate) fn choice(self) -> Choice {
         match self.name {
             Name::Auto => Choice::Auto,
+            Name::Uring => Choice::Uring,
             Name::TokioUring => Choice::TokioUring,
             Name::Epoll => Choice::Epoll,
         }

@@ -34,7 +34,6 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
     let stop = Stop::on_signals()?;
     stop.ends_process();
     let mut teller = Teller::new(&jobs, &net, level);
-    net.introduce(&loaded.torrents, level);
     let ended = session::run(
         jobs,
         net,

@@ -8,13 +8,10 @@ use std::fmt;
 use ripcurrent_proto::api::Config;
 use ripcurrent_proto::engine::MemoryCeiling;
 use ripcurrent_proto::meta::Torrent;
+use ripcurrent_runtime_uring::BackendName;
 
 use crate::units::Size;
 
-/// The buffer that one connection receives into, in bytes.
-const RECEIVE: u64 = 128 << 10;
-/// Buffers for receiving that rest between two uses: 32 of 128 KiB and 32 of 16 KiB.
-const RESTING: u64 = 32 * (128 << 10) + 32 * (16 << 10);
 /// What carries out for one connection, in bytes: its futures, its place in the ring or in the
 /// runtime, and its part of what is announced to the machine.
 const HANDS: u64 = 8 << 10;
@@ -42,7 +39,11 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Of an engine with these settings on our host, at work on these torrents.
-    pub(crate) fn of<'a>(config: &Config, torrents: impl Iterator<Item = &'a Torrent>) -> Self {
+    pub(crate) fn of<'a>(
+        config: &Config,
+        backend: BackendName,
+        torrents: impl Iterator<Item = &'a Torrent>,
+    ) -> Self {
         let torrents: Vec<&Torrent> = torrents.collect();
         let layouts: Vec<_> = torrents.iter().map(|torrent| &**torrent.layout()).collect();
         let count = torrents.len() as u64;
@@ -54,7 +55,7 @@ impl Memory {
         Memory {
             program: PROGRAM,
             torrent_files: torrents.iter().map(|torrent| torrent_file(torrent)).sum(),
-            receiving: connections * (RECEIVE + HANDS) + RESTING,
+            receiving: backend.receive_bytes(connections) + connections * HANDS,
             protected: announced.min(1) * ROOTS + announced * PROTECTED,
             engine: config.memory_ceiling(&layouts),
         }
@@ -127,11 +128,13 @@ mod tests {
             ..Config::default()
         };
         let torrent = torrent(false);
-        let memory = Memory::of(&config, [&torrent].into_iter());
+        let memory = Memory::of(&config, BackendName::Epoll, [&torrent].into_iter());
         let engine = config.memory_ceiling(&[&**torrent.layout()]).total();
         let receiving = 83 * (136 << 10) + (4608 << 10);
         let around = (24 << 20) + torrent_file(&torrent) + receiving;
         assert_eq!(memory.total(), engine + around);
+        let shared = Memory::of(&config, BackendName::Uring, [&torrent].into_iter());
+        assert_eq!(shared.receiving, (2 << 20) + 83 * (8 << 10));
         let line = memory.to_string();
         let begin = "memory: 24 MiB for the program + ";
         assert!(line.starts_with(begin), "{line}");
@@ -147,11 +150,14 @@ mod tests {
     #[test]
     fn each_torrent_has_its_share() {
         let (alone, announced) = (torrent(false), torrent(true));
-        let of = |torrents: &[&Torrent]| Memory::of(&Config::default(), torrents.iter().copied());
+        let of = |torrents: &[&Torrent]| {
+            let torrents = torrents.iter().copied();
+            Memory::of(&Config::default(), BackendName::TokioUring, torrents)
+        };
         let (one, two) = (of(&[&alone]), of(&[&alone, &announced]));
         assert_eq!(one.protected, 0);
         assert_eq!(two.protected, ROOTS + PROTECTED);
-        assert_eq!(two.receiving - one.receiving, RECEIVE + HANDS);
+        assert_eq!(two.receiving - one.receiving, (128 << 10) + HANDS);
         let file = torrent_file(&announced);
         assert!(file > torrent_file(&alone));
         assert_eq!(two.torrent_files - one.torrent_files, file);

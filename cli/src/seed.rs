@@ -35,7 +35,6 @@ pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
     let stop = Stop::on_signals()?;
     stop.ends_process();
     let mut teller = Teller::new(&jobs, &net, level);
-    net.introduce(&loaded.torrents, level);
     let ended = session::run(jobs, net, None, level, &stop, |at, happening, figures| {
         teller.hear(at, &happening, figures);
     })?;

@@ -167,6 +167,7 @@ pub(crate) fn run(
     let (config, options) = net.settings(&torrents);
     let host = Host::new(options).map_err(refused_by_host)?;
     backend::tell(host.backend(), level);
+    net::introduce(&config, host.backend().name, &torrents, level);
     let begun = host.now();
     let seed = chance::seed()?;
     let engine = Engine::new(config.clone(), seed, begun)

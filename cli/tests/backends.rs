@@ -8,15 +8,15 @@ use common::sandbox::{Refusal, without};
 use common::{ripcurrent, run, run_to};
 
 /// What is said of a backend that is not the best.
-const FALLBACK: &str = "working over epoll; not tokio-uring: io_uring is not allowed here";
+const FALLBACK: &str = "working over epoll; not uring or tokio-uring: io_uring is not allowed here";
 
 /// What one backend serves, any backend fetches; with `-v` each says what it is.
 #[test]
 fn every_backend_serves_every_other() {
-    for serving in ["epoll", "tokio-uring"] {
+    for serving in ["epoll", "tokio-uring", "uring"] {
         let pair = Pair::new();
         let (seed, addr) = pair.seed(ripcurrent(), ["--backend", serving]);
-        for fetching in ["epoll", "tokio-uring"] {
+        for fetching in ["epoll", "tokio-uring", "uring"] {
             let said = pair.download(ripcurrent(), &addr, ["-v", "--backend", fetching]);
             assert!(
                 said.contains(&format!("working over {fetching}\n")),
@@ -69,8 +69,10 @@ fn who_insists_on_a_forbidden_ring_is_told() {
         let pair = Pair::new();
         let bind = pair.row.ip(2).to_string();
         let args = ["download", "file.torrent", "-o", "got", "--bind", &bind];
-        let args = [&args[..], &["--backend", "tokio-uring"]].concat();
-        let (_, said) = run_to(pair.dir.path(), 8, &args);
-        assert!(said.contains("kernel.io_uring_disabled"), "{said}");
+        for backend in ["uring", "tokio-uring"] {
+            let args = [&args[..], &["--backend", backend]].concat();
+            let (_, said) = run_to(pair.dir.path(), 8, &args);
+            assert!(said.contains("kernel.io_uring_disabled"), "{said}");
+        }
     });
 }

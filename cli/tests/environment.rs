@@ -43,7 +43,7 @@ fn few_open_files_mean_fewer_connections() {
     const CONNECTIONS: usize = 20;
     const PEERS: usize = 15;
 
-    for backend in ["tokio-uring", "epoll"] {
+    for backend in ["uring", "tokio-uring", "epoll"] {
         let pair = Pair::new();
         let (_seed, addr) = pair.seed(ripcurrent(), [""; 0]);
         let (opened, open) = channel();
@@ -157,7 +157,7 @@ fn a_demonstration_fits_into_few_open_files() {
         ];
         Running::start(command.args(args)).end()
     };
-    for backend in ["tokio-uring", "epoll"] {
+    for backend in ["uring", "tokio-uring", "epoll"] {
         let output = demo("3", backend);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{said}");
@@ -246,7 +246,7 @@ fn succeeds(mut command: Command) -> bool {
 fn without_ipv6_everything_works() {
     without(Refusal::Ipv6, || {
         let pair = Pair::new();
-        for backend in ["tokio-uring", "epoll"] {
+        for backend in ["uring", "tokio-uring", "epoll"] {
             let (_seed, addr) = pair.seed(ripcurrent(), ["--backend", backend]);
             pair.download(ripcurrent(), &addr, ["--backend", backend]);
             pair.arrived();
@@ -359,7 +359,12 @@ fn a_broken_line_is_an_orderly_end() {
 #[test]
 fn too_few_open_files_are_told() {
     let pair = Pair::new();
-    for (backend, files) in [("tokio-uring", 8), ("tokio-uring", 14), ("epoll", 14)] {
+    for (backend, files) in [
+        ("uring", 8),
+        ("tokio-uring", 8),
+        ("tokio-uring", 14),
+        ("epoll", 14),
+    ] {
         let mut command = ripcurrent_after(&format!("ulimit -n {files}"));
         let command = pair.fetching(&mut command, "127.0.0.1:9");
         let output = Running::start(command.args(["--backend", backend])).end();

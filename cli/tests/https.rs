@@ -239,7 +239,7 @@ fn a_download_by_an_https_tracker() {
     seed.args(["--port", "0", "--ca", "ours.pem", "-v"]);
     let mut seed = Running::start(&mut seed);
     seed.expect(&format!("tracker {url}: "));
-    for backend in ["tokio-uring", "epoll"] {
+    for backend in ["uring", "tokio-uring", "epoll"] {
         let bind = scene.row.ip(3).to_string();
         let mut download = scene.command();
         download.args([

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p ripcurrent-runtime-uring --example throughput -- \
-//!     FOLDER [MIB [HASHERS [DISKS]]] [tokio-uring|epoll] [direct|cached] [sparse|full]
+//!     FOLDER [MIB [HASHERS [DISKS]]] [uring|tokio-uring|epoll] [direct|cached] [sparse|full]
 //! ```
 //!
 //! A second process sends so many MiB (1,024 unless told); this one cuts them into pieces of 1 MiB,
@@ -73,6 +73,7 @@ impl Ways {
         };
         arguments.retain(|argument| {
             match argument.as_str() {
+                "uring" => ways.backend = Choice::Uring,
                 "tokio-uring" => ways.backend = Choice::TokioUring,
                 "epoll" => ways.backend = Choice::Epoll,
                 "direct" => ways.direct = true,

@@ -53,6 +53,12 @@ impl Ear {
         // A swap, not a store: what whoever rang had done before is then seen after this.
         bell.rung.swap(false, Ordering::AcqRel);
     }
+
+    /// Whether it was rung since the last call, of which the eventfd keeps a count that nobody
+    /// needs. What was announced must be looked for after this call.
+    pub(crate) fn was_rung(&self) -> bool {
+        self.0.0.rung.swap(false, Ordering::AcqRel)
+    }
 }
 
 impl AsRawFd for Ear {

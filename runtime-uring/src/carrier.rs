@@ -42,6 +42,7 @@ use connect::Made;
 use conns::Conns;
 use receive::Buffers;
 
+pub(crate) use receive::receive_bytes;
 pub(crate) use sockets::Sockets;
 
 /// The most completions taken in before the machine sees them.

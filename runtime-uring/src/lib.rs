@@ -99,6 +99,7 @@ pub mod hash;
 mod host;
 mod options;
 mod pool;
+mod release;
 mod resolve;
 mod shield;
 mod tls;

@@ -111,6 +111,9 @@ pub enum HostError {
     /// The ring cannot be made for another reason.
     #[error("the ring cannot be made")]
     Ring(#[source] io::Error),
+    /// The ring was made, and the system refuses to go on with it.
+    #[error("the ring has failed")]
+    RingLost(#[source] io::Error),
     /// The address to listen at is not to be had.
     #[error("cannot listen at {addr}")]
     Listen {

@@ -18,5 +18,5 @@ mod tests;
 
 pub use roots::{BadRoots, Roots};
 
-pub(crate) use roots::Trust;
+pub(crate) use roots::{Believed, Trust};
 pub(crate) use session::{End, Session};

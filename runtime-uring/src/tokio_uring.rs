@@ -10,7 +10,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
 use ripcurrent_proto::api::Transmission;
-use rustix::system::uname;
 use socket2::SockRef;
 use tokio_uring::buf::{BoundedBuf, IoBuf};
 use tokio_uring::net::TcpStream;
@@ -18,6 +17,7 @@ use tokio_uring::net::TcpStream;
 use crate::carrier::Sockets;
 use crate::cursor::Cursor;
 use crate::options::HostError;
+use crate::release;
 
 /// The first kernel that the crate is made for; rings of older ones lack operations.
 const LEAST_KERNEL: (u32, u32) = (5, 11);
@@ -33,11 +33,7 @@ pub(crate) struct Ring {
 impl Ring {
     /// Makes a ring, with the flags of newer kernels where they are known.
     pub(crate) fn new(entries: u32) -> Result<Self, HostError> {
-        let release = uname().release().to_string_lossy().into_owned();
-        if version(&release).is_some_and(|version| version < LEAST_KERNEL) {
-            let least = LEAST_KERNEL;
-            return Err(HostError::RingOld { release, least });
-        }
+        release::check(LEAST_KERNEL)?;
         // Older kernels answer EINVAL to flags they do not know.
         let runtime = match build(entries, true) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => build(entries, false),
@@ -51,13 +47,6 @@ impl Ring {
     pub(crate) fn block_on<F: Future>(&self, running: F) -> F::Output {
         self.runtime.block_on(running)
     }
-}
-
-/// The first two numbers of a kernel's release, such as those of `5.10.0-28-amd64`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|byte: char| !byte.is_ascii_digit());
-    let mut number = || numbers.next()?.parse().ok();
-    Some((number()?, number()?))
 }
 
 fn build(entries: u32, cooperative: bool) -> io::Result<tokio_uring::Runtime> {
@@ -175,28 +164,5 @@ unsafe impl IoBuf for Rest {
 
     fn bytes_total(&self) -> usize {
         self.bytes().len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Releases are read as distributions write them; what cannot be read is given a chance.
-    #[test]
-    fn releases_are_compared_by_number() {
-        for (release, suffices) in [
-            ("5.10.0-28-amd64", false),
-            ("5.4.0", false),
-            ("4.18.0-513.el8.x86_64", false),
-            ("5.11", true),
-            ("5.15.153.1-microsoft-standard-WSL2", true),
-            ("6.1-rc3", true),
-            ("10.0.0", true),
-            ("unreadable", true),
-        ] {
-            let old = version(release).is_some_and(|version| version < LEAST_KERNEL);
-            assert_eq!(!old, suffices, "{release}");
-        }
     }
 }

@@ -16,6 +16,18 @@ use ripcurrent_proto::conformance::{Case, Env, Failure, Files, Flags, Protected,
 use ripcurrent_runtime_uring::{Choice, Control, Host, Listen, Options, Roots};
 use socket2::{Domain, Socket, Type};
 
+/// Every case of the suite, over the ring and IPv4.
+#[test]
+fn every_case_over_uring_and_ipv4() {
+    play_all_over_ipv4([Choice::Uring; 2]);
+}
+
+/// Every case of the suite, over the ring and IPv6.
+#[test]
+fn every_case_over_uring_and_ipv6() {
+    play_all_over_ipv6([Choice::Uring; 2]);
+}
+
 /// Every case of the suite, over tokio-uring and IPv4.
 #[test]
 fn every_case_over_tokio_uring_and_ipv4() {
@@ -43,8 +55,11 @@ fn every_case_over_epoll_and_ipv6() {
 /// Every case of the suite, with another backend at each end.
 #[test]
 fn every_case_between_backends() {
-    play_all_over_ipv4([Choice::TokioUring, Choice::Epoll]);
-    play_all_over_ipv4([Choice::Epoll, Choice::TokioUring]);
+    let all = [Choice::Uring, Choice::TokioUring, Choice::Epoll];
+    for (one, other) in [(0, 1), (1, 2), (2, 0)] {
+        play_all_over_ipv4([all[one], all[other]]);
+        play_all_over_ipv4([all[other], all[one]]);
+    }
 }
 
 fn play_all_over_ipv4(backends: [Choice; 2]) {

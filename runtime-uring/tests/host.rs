@@ -24,6 +24,15 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Makes tests of scenes, each on every backend.
 macro_rules! on_every_backend {
     ($($scene:ident),* $(,)?) => {
+        mod uring {
+            $(
+                #[test]
+                fn $scene() {
+                    super::$scene(super::Choice::Uring);
+                }
+            )*
+        }
+
         mod tokio_uring {
             $(
                 #[test]
@@ -342,13 +351,15 @@ fn flood() -> Transmission {
 /// Where io_uring is not there or not allowed, who asked for it is told so with the remedy.
 #[test]
 fn a_ring_that_is_refused_is_explained() {
-    for (errno, remedy) in REFUSALS {
-        let refused = without_rings(errno, || {
-            Host::new(options(Choice::TokioUring, LOOPBACK, Listen::No)).map(|_| ())
-        });
-        let error = refused.unwrap_err();
-        assert!(error.is_forbidden(), "{error}");
-        assert!(error.to_string().contains(remedy), "{error}");
+    for choice in [Choice::Uring, Choice::TokioUring] {
+        for (errno, remedy) in REFUSALS {
+            let refused = without_rings(errno, || {
+                Host::new(options(choice, LOOPBACK, Listen::No)).map(|_| ())
+            });
+            let error = refused.unwrap_err();
+            assert!(error.is_forbidden(), "{error}");
+            assert!(error.to_string().contains(remedy), "{error}");
+        }
     }
 }
 
@@ -362,7 +373,7 @@ fn epoll_takes_the_place_of_a_ring_that_is_refused() {
             let chosen = host.backend();
             assert_eq!(chosen.name, BackendName::Epoll);
             let refused: Vec<_> = chosen.refused.iter().map(|(name, _)| *name).collect();
-            assert_eq!(refused, [BackendName::TokioUring]);
+            assert_eq!(refused, [BackendName::Uring, BackendName::TokioUring]);
             let said = chosen.to_string();
             let to = host.listening_at().unwrap();
             let mut probe = Probe::default();
@@ -374,7 +385,10 @@ fn epoll_takes_the_place_of_a_ring_that_is_refused() {
             host.run(&mut probe, connected).unwrap();
             said
         });
-        assert!(said.starts_with("epoll; not tokio-uring: "), "{said}");
+        assert!(
+            said.starts_with("epoll; not uring or tokio-uring: "),
+            "{said}"
+        );
         assert!(said.contains(remedy), "{said}");
     }
 }
@@ -390,14 +404,25 @@ fn a_ring_that_is_asked_for_wrongly_is_an_error() {
     assert!(matches!(refused, Err(HostError::Ring(_))), "{refused:?}");
 }
 
+/// A ring that has no more than what older kernels offer is passed over for the next best.
+#[test]
+fn an_older_ring_comes_second() {
+    let said = refusing(libc::SYS_io_uring_register, libc::EINVAL, || {
+        let host = Host::new(options(Choice::Auto, LOOPBACK, Listen::No)).unwrap();
+        host.backend().to_string()
+    });
+    assert!(said.starts_with("tokio-uring; not uring: "), "{said}");
+    assert!(said.contains("Linux 6.1 or later"), "{said}");
+}
+
 /// Where io_uring is there, it is taken.
 #[test]
 fn a_ring_comes_first() {
     let host = Host::new(options(Choice::Auto, LOOPBACK, Listen::No)).unwrap();
     let chosen = host.backend();
-    assert_eq!(chosen.name, BackendName::TokioUring);
+    assert_eq!(chosen.name, BackendName::Uring);
     assert!(chosen.refused.is_empty(), "{chosen}");
-    assert_eq!(chosen.to_string(), "tokio-uring");
+    assert_eq!(chosen.to_string(), "uring");
 }
 
 /// The ways in which systems refuse io_uring, and a word of each remedy.

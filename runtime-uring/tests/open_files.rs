@@ -59,7 +59,7 @@ impl Machine for Doorkeeper {
 #[test]
 fn a_host_without_descriptors_rests_and_recovers() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    for backend in [Choice::TokioUring, Choice::Epoll] {
+    for backend in [Choice::Uring, Choice::TokioUring, Choice::Epoll] {
         limit_open_files(Some(64));
         Descriptors::raise_limit().unwrap();
         assert_eq!(getrlimit(Resource::Nofile).current, maximum);

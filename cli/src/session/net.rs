@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ripcurrent_proto::api::Config;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_runtime_uring::{Choice, Descriptors, Listen, Options, Roots};
+use ripcurrent_runtime_uring::{BackendName, Choice, Descriptors, Listen, Options, Roots};
 
 use crate::args::{DEFAULT_PORT, NetArgs};
 use crate::exit::{Exit, Failure};
@@ -114,18 +114,6 @@ impl Net {
         }
     }
 
-    /// Says the most memory that will be taken, and what few open files mean, if that is asked for.
-    pub(crate) fn introduce(&self, torrents: &[Arc<Torrent>], level: Level) {
-        if level > Level::Normal {
-            let config = with_room_for(self.config.clone(), torrents);
-            let torrents = torrents.iter().map(|torrent| &**torrent);
-            say::line(Memory::of(&config, torrents));
-            if let Some(scarcity) = limits::scarcity(&config, self.open) {
-                say::line(scarcity);
-            }
-        }
-    }
-
     /// The settings of the engine and of the host.
     pub(super) fn settings(self, torrents: &[Arc<Torrent>]) -> (Config, Options) {
         let options = Options {
@@ -161,6 +149,22 @@ fn with_room_for(config: Config, torrents: &[Arc<Torrent>]) -> Config {
     Config {
         memory_budget: config.memory_budget.max(least),
         ..config
+    }
+}
+
+/// Says the most memory that will be taken, and what few open files mean, if that is asked for.
+pub(super) fn introduce(
+    config: &Config,
+    backend: BackendName,
+    torrents: &[Arc<Torrent>],
+    level: Level,
+) {
+    if level > Level::Normal {
+        let torrents = torrents.iter().map(|torrent| &**torrent);
+        say::line(Memory::of(config, backend, torrents));
+        if let Some(scarcity) = limits::scarcity(config, Descriptors::of_process()) {
+            say::line(scarcity);
+        }
     }
 }
 

@@ -24,6 +24,11 @@ const LARGE: usize = 128 << 10;
 /// The most resting buffers of each size.
 const RESTING: usize = 32;
 
+/// The most memory of all buffers, in bytes.
+pub(crate) const fn receive_bytes(connections: u64) -> u64 {
+    connections * LARGE as u64 + RESTING as u64 * (LARGE + SMALL) as u64
+}
+
 /// Buffers that rest; the one used last, still in the processor's cache, is used first.
 #[derive(Default)]
 pub(super) struct Buffers {

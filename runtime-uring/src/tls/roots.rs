@@ -61,17 +61,39 @@ impl Roots {
     }
 }
 
-/// What certificates are verified by, made when it is first needed: reading all roots takes some
-/// milliseconds, and most runs need none.
+/// What certificates are verified by.
+#[derive(Clone)]
+pub(crate) struct Believed(Arc<ClientConfig>);
+
+impl Believed {
+    /// Those of the system, as far as they can be read, and `extra`. Takes some milliseconds, for
+    /// files may be slow.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub(crate) fn read(extra: Roots) -> Result<Self, TlsError> {
+        config(all(extra)).map(Believed)
+    }
+
+    /// The beginning of a conversation with the server whose certificate is valid for `name`.
+    ///
+    /// # Errors
+    /// If no certificate can be.
+    pub(crate) fn begin(&self, name: &str) -> Result<Session, TlsError> {
+        Session::new(Arc::clone(&self.0), name)
+    }
+}
+
+/// [`Believed`], made when it is first needed: most runs need none.
 pub(crate) struct Trust {
     extra: Roots,
-    config: OnceCell<Arc<ClientConfig>>,
+    believed: OnceCell<Believed>,
 }
 
 impl Trust {
     pub(crate) fn new(extra: Roots) -> Self {
-        let config = OnceCell::new();
-        Trust { extra, config }
+        let believed = OnceCell::new();
+        Trust { extra, believed }
     }
 
     /// The beginning of a conversation with the server whose certificate is valid for `name`.
@@ -79,18 +101,18 @@ impl Trust {
     /// # Errors
     /// If nothing can be verified on this system, or not this name. The next call tries again.
     pub(crate) async fn begin(&self, name: &str) -> Result<Session, EndReason> {
-        let config = self.config.get_or_try_init(|| self.make()).await?;
-        Session::new(Arc::clone(config), name).map_err(EndReason::Tls)
+        let believed = self.believed.get_or_try_init(|| self.make()).await?;
+        believed.begin(name).map_err(EndReason::Tls)
     }
 
-    /// Reads the roots on a thread of its own: files may be slow.
-    async fn make(&self) -> Result<Arc<ClientConfig>, EndReason> {
+    /// Reads the roots on a thread of its own.
+    async fn make(&self) -> Result<Believed, EndReason> {
         let (done, made) = oneshot::channel();
         let extra = self.extra.clone();
         let thread = thread::Builder::new().name("ripcurrent-roots".into());
         let started = thread.spawn(move || {
             // Nobody may be waiting any more.
-            let _ = done.send(config(all(extra)));
+            let _ = done.send(Believed::read(extra));
         });
         let failed = |error: io::Error| EndReason::Failed(errno::io_error(&error));
         started.map_err(failed)?;

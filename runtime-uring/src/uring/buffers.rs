@@ -72,6 +72,11 @@ impl Buffers {
         self.shape.size as usize
     }
 
+    /// How much all buffers hold, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.shape.bytes()
+    }
+
     /// The first `len` bytes of a buffer that the kernel has filled and that was not given back.
     pub(super) fn filled(&mut self, number: u16, len: usize) -> &mut [u8] {
         assert!(len <= self.size(), "no buffer holds {len} bytes");

@@ -40,11 +40,8 @@ pub(super) struct Ring<K: Kernel, O> {
 /// What has happened to an operation.
 #[derive(Debug)]
 pub(super) struct Landed<O> {
-    pub(super) operation: Flight<O>,
-    /// What the system call would have returned, or a negative `errno`.
-    pub(super) result: i32,
-    /// The buffer that was received into; to be given back.
-    pub(super) buffer: Option<u16>,
+    pub(super) flight: Flight<O>,
+    pub(super) outcome: Outcome,
 }
 
 /// Whether more is to come of an operation.
@@ -56,9 +53,19 @@ pub(super) enum Flight<O> {
     Over(O),
 }
 
-impl<O> Landed<O> {
+/// What the kernel says of an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    result: i32,
+    /// The buffer that was received into; to be given back.
+    pub(super) buffer: Option<u16>,
+    /// Nothing more comes of the operation.
+    pub(super) is_last: bool,
+}
+
+impl Outcome {
     /// What the system call has returned.
-    pub(super) fn result(&self) -> io::Result<u32> {
+    pub(super) fn result(self) -> io::Result<u32> {
         u32::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
     }
 }
@@ -122,20 +129,19 @@ impl<K: Kernel, O> Ring<K, O> {
     pub(super) fn next(&mut self) -> Option<Landed<O>> {
         while let Some(completion) = self.kernel.completion() {
             let id = id(completion.user_data);
-            let operation = match completion.is_last() {
+            let outcome = Outcome {
+                result: completion.result,
+                buffer: completion.buffer(),
+                is_last: completion.is_last(),
+            };
+            let flight = match outcome.is_last {
                 true => self.flying.remove(id).map(Flight::Over),
                 false => self.flying.get(id).map(|_| Flight::On(id)),
             };
-            let buffer = completion.buffer();
-            if let Some(operation) = operation {
-                let result = completion.result;
-                return Some(Landed {
-                    operation,
-                    result,
-                    buffer,
-                });
+            if let Some(flight) = flight {
+                return Some(Landed { flight, outcome });
             }
-            if let Some(buffer) = buffer {
+            if let Some(buffer) = outcome.buffer {
                 self.buffers.give(buffer);
             }
         }

@@ -30,11 +30,13 @@ fn start<K: Kernel>(ring: &mut Ring<K, Op>, number: u32) -> (Id, Op) {
 fn landed<K: Kernel>(ring: &mut Ring<K, Op>) -> Vec<(u32, bool, i32)> {
     let mut all = Vec::new();
     while let Some(landed) = ring.next() {
-        let (number, over) = match landed.operation {
-            Flight::Over(op) => (*op, true),
-            Flight::On(id) => (**ring.get(id).unwrap(), false),
+        let number = match landed.flight {
+            Flight::Over(op) => *op,
+            Flight::On(id) => **ring.get(id).unwrap(),
         };
-        all.push((number, over, landed.result));
+        let result = landed.outcome.result();
+        let result = result.map_or_else(|error| -error.raw_os_error().unwrap(), |ok| ok as i32);
+        all.push((number, landed.outcome.is_last, result));
     }
     all
 }
@@ -113,7 +115,7 @@ fn a_buffer_of_nobody_comes_back() {
     assert_eq!(script.buffers_left(), 0);
     assert_eq!(script.receive(&sqe, &[7; 3], 0), 0, "no buffer is left");
     let first = ring.next().unwrap();
-    let buffer = first.buffer.unwrap();
+    let buffer = first.outcome.buffer.unwrap();
     assert_eq!(ring.buffers().filled(buffer, 3), [7; 3]);
     assert_eq!(landed(&mut ring), []);
     assert_eq!(script.buffers_left(), 3);
