@@ -8,6 +8,7 @@ use ripcurrent_proto::api::{
     Access, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
 };
 use ripcurrent_proto::base::rng::Rng;
+use ripcurrent_proto::base::slab::PAGE;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind, Layout};
 use ripcurrent_proto::meta::resume::most_len;
 
@@ -26,6 +27,9 @@ pub(super) struct Storage {
     access: Access,
     /// The torrent, where its files are kept compact.
     known: Option<Arc<Known>>,
+    /// Its slabs may hold tags of other pieces between those that are read: slabs are shifted as a
+    /// piece lies in its file, and this is not one file from the beginning of a page.
+    are_slabs_stirred: bool,
     /// The files that may have more to be synced, whoever wrote it.
     unsynced: BTreeSet<FileIndex>,
     /// Those that the sync under way covers.
@@ -41,7 +45,10 @@ impl Storage {
         access: Access,
         known: Option<Arc<Known>>,
     ) -> Self {
+        let is_compact = known.is_some();
+        let lies_in_pages = |file: &FileEntry| file.offset % PAGE as u64 == 0;
         Storage {
+            are_slabs_stirred: is_compact && !layout.files().iter().all(lies_in_pages),
             places: Places::new(root, &layout),
             layout,
             access,
@@ -94,6 +101,9 @@ impl Storage {
         spans: &[FileSpan],
         mut stray: Option<&mut Rng>,
     ) -> Result<(), DiskError> {
+        if self.are_slabs_stirred {
+            into.fill(0);
+        }
         let mut rest = into;
         for span in spans {
             let (now, later) = rest.split_at_mut(span.len as usize);
