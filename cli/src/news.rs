@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Event, Mode, Waste};
+use ripcurrent_proto::api::{DiskError, Event, Mode, Waste};
 use ripcurrent_proto::meta::Torrent;
 
 use crate::escape::Escaped;
 use crate::say::{self, Level};
-use crate::session::{Ended, Ends, Figures, Job, Why, cause, owes, path_of};
+use crate::session::{Ended, Ends, Figures, Job, Why, cause, owes, path_of, state_home};
 use crate::units::{Count, Rate, Size, Time};
 
 /// Tells what happens to one torrent, each complaint of a tracker once until it changes.
@@ -195,6 +195,10 @@ impl News {
                 Level::Verbose,
                 format!("{name}: piece {piece} failed its hash and is fetched again"),
             ),
+            Event::StateNotSaved { error, .. } if self.mode == Mode::Seed => (
+                Level::Verbose,
+                format!("{name}: {}", not_remembered(*error)),
+            ),
             Event::StateNotSaved { error, .. } => {
                 let path = path_of(&self.torrent, &self.root, *error);
                 let (path, cause) = (Escaped::path(&path), cause(*error));
@@ -233,6 +237,16 @@ impl News {
             }
         }
     }
+}
+
+/// That what is seeded cannot be remembered, and what comes of it.
+pub(crate) fn not_remembered(error: DiskError) -> String {
+    let why = match (state_home(), error.file) {
+        (None, None) => "neither XDG_STATE_HOME nor HOME names a folder for it".to_owned(),
+        (Some(home), None) => format!("{}: {}", Escaped::path(&home), cause(error)),
+        (_, Some(_)) => format!("its files cannot be synced: {}", cause(error)),
+    };
+    format!("what was hashed cannot be remembered: {why}; the next start hashes it again")
 }
 
 /// What came, how fast, from how many, and what of it was in vain.

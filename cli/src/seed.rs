@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ripcurrent_proto::api::Mode;
+use ripcurrent_proto::api::{Check, Mode};
 
 use crate::args::SeedArgs;
 use crate::escape::Escaped;
@@ -28,6 +28,10 @@ pub(crate) fn run(args: SeedArgs, level: Level) -> Outcome {
         },
         peers: args.net.peers.clone(),
         ends: ends(&args),
+        check: match args.check {
+            true => Check::Full,
+            false => Check::Existing,
+        },
         ..Job::new(torrent, args.data.clone(), Mode::Seed)
     };
     let jobs: Vec<Job> = loaded.torrents.iter().map(Arc::clone).map(job).collect();

@@ -33,7 +33,7 @@ use crate::say::{self, Level};
 use crate::stop::{self, Stop};
 
 pub(crate) use ends::{Ends, Seeding, UntilRatio, owes};
-pub(crate) use net::{Limits, Net};
+pub(crate) use net::{Limits, Net, state_home};
 pub(crate) use refusal::{cause, path_of};
 
 use one::{One, Stage};

@@ -5,7 +5,7 @@ use ripcurrent_proto::api::{Event, Mode};
 use crate::exit::{Exit, Outcome};
 use crate::facts::{self, Facts};
 use crate::json;
-use crate::news::News;
+use crate::news::{News, not_remembered};
 use crate::say::{self, Level};
 use crate::session::{Ended, Figures, Happening, Job, Net, Why};
 
@@ -16,6 +16,8 @@ pub(crate) struct Teller {
     /// Where others reach us, until it is said: who finds everything there already says no more
     /// than that.
     greeting: Option<String>,
+    /// It was said that what is seeded cannot be remembered: mostly none of it can.
+    said_forgetful: bool,
     ones: Vec<(News, Facts)>,
 }
 
@@ -29,6 +31,7 @@ impl Teller {
         let mut teller = Teller {
             level,
             greeting: Some(net.greeting()),
+            said_forgetful: false,
             ones: ones.collect(),
         };
         if jobs.iter().any(|job| job.mode == Mode::Seed) {
@@ -42,6 +45,7 @@ impl Teller {
         if self.meets_others(at, happening, figures) {
             self.greet();
         }
+        self.say_forgetful(at, happening);
         let several = self.ones.len() > 1;
         let Some((news, facts)) = self.ones.get_mut(at) else {
             return;
@@ -101,6 +105,20 @@ impl Teller {
                 one.is_some_and(|(news, _)| news.serves(figures))
             }
             _ => false,
+        }
+    }
+
+    /// Says that what is seeded cannot be remembered, the first time.
+    fn say_forgetful(&mut self, at: usize, happening: &Happening<'_>) {
+        let Happening::Event(Event::StateNotSaved { error, .. }) = happening else {
+            return;
+        };
+        let one = self.ones.get(at);
+        let is_seed = one.is_some_and(|(news, _)| !news.fetches());
+        // With more words each says it for itself.
+        if is_seed && self.level == Level::Normal && !self.said_forgetful {
+            self.said_forgetful = true;
+            say::line(not_remembered(*error));
         }
     }
 

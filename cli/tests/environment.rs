@@ -278,6 +278,7 @@ fn without_ipv6_all_addresses_are_those_of_ipv4() {
         command.args(["--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]);
         command.arg(env!("CARGO_BIN_EXE_ripcurrent"));
         command.args(["seed", "file.torrent", "--data", "seed", "--port", "0"]);
+        command.env("XDG_STATE_HOME", pair.path("states"));
         let mut seed = Running::start(command.current_dir(pair.dir.path()));
         let addr = seed.expect_address("listening on");
         assert_eq!(addr.ip(), Ipv4Addr::UNSPECIFIED);

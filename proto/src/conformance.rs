@@ -25,6 +25,7 @@ mod ledger;
 mod net;
 mod protected;
 mod script;
+mod seeding;
 mod stage;
 mod unfinished;
 mod work;
@@ -160,6 +161,7 @@ pub fn cases() -> Vec<Case> {
         closing::CASES,
         disk::CASES,
         unfinished::CASES,
+        seeding::CASES,
         work::CASES,
     ];
     rooms.concat()

@@ -39,6 +39,8 @@ fn the_host_of_the_guide_keeps_the_contract() {
 /// Plays a case, each role on a thread and a host of its own.
 fn play(case: &Case) -> Result<(), Failure> {
     let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir(&root).unwrap();
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listening, listener) = Host::new(nowhere).unwrap();
     let refusing = TcpListener::bind(nowhere).unwrap();
@@ -47,7 +49,7 @@ fn play(case: &Case) -> Result<(), Failure> {
         refusing: refusing.local_addr().unwrap(),
         silent: None,
         receive_slack: 0,
-        root: folder.path().to_str().unwrap().into(),
+        root: root.to_str().unwrap().into(),
         locked_root: None,
         files: Some(Arc::new(Outside)),
         known_name: None,

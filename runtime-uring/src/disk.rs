@@ -19,6 +19,7 @@ mod direct;
 mod home;
 mod names;
 mod paths;
+mod seed;
 mod state;
 mod step;
 mod storage;

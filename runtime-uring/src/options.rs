@@ -26,8 +26,9 @@ pub struct Options {
     /// that is written directly, and two for each storage that is open to write. An operation of a
     /// disk thread may hold two more.
     pub max_open_files: usize,
-    /// Where the states of storages go that cannot lie beside their files; made if need be. Without
-    /// it such storages are not opened to write.
+    /// Where the states of storages go that are opened to read, and of those to write that cannot lie
+    /// beside their files; made if need be. Without it the first have none, and the others are not
+    /// opened.
     pub state_home: Option<PathBuf>,
     /// Whether pieces that are large enough are written past the page cache, where the file system
     /// can do that. It saves most of what writing costs; what was written is read from the disk

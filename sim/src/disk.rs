@@ -96,13 +96,13 @@ impl Disk {
                 op,
                 storage,
                 root,
+                info_hash,
                 layout,
                 access,
-                ..
             } => {
                 let known = self.files.known();
                 let known = known.filter(|known| known.is_laid_out_as(&layout));
-                let opened = Storage::new(&root, layout, access, known.cloned());
+                let opened = Storage::new(&root, info_hash, layout, access, known.cloned());
                 let result = self.open(storage, opened);
                 DiskDone::Opened { op, result }
             }

@@ -32,7 +32,10 @@ Examples:
   ripcurrent seed *.torrent --seed-time 8h
 
 DIR is the folder that holds the torrent's file or folder, as `download -o DIR` leaves it. It is served
-until Ctrl-C, unless --seed-ratio or --seed-time ends it.";
+until Ctrl-C, unless --seed-ratio or --seed-time ends it.
+
+What was hashed once is remembered in $XDG_STATE_HOME/ripcurrent (~/.local/state/ripcurrent), and hashed
+again only where a file's length or time of change is another.";
 
 /// How to meet peers.
 #[derive(Clone, Debug, Args)]
@@ -147,9 +150,12 @@ pub(crate) struct SeedArgs {
     /// The torrent files.
     #[arg(required = true, value_name = "TORRENT", value_hint = ValueHint::FilePath)]
     pub(crate) torrents: Vec<PathBuf>,
-    /// The folder the data lies in; it is hashed first and never changed.
+    /// The folder the data lies in; it is never changed.
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) data: PathBuf,
+    /// Hash all data, also what was hashed before and has not changed since.
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Leave when so many times its size was sent [default: none].
     #[arg(long, value_name = "RATIO")]
     pub(crate) seed_ratio: Option<UntilRatio>,

@@ -122,7 +122,7 @@ impl Net {
             listen: Listen::On(self.listener),
             loopback_only: self.config.loopback_only,
             max_open_files: self.open.files,
-            state_home: state_home(["XDG_STATE_HOME", "HOME"].map(std::env::var_os)),
+            state_home: state_home(),
             extra_roots: self.roots,
             ..Options::default()
         };
@@ -130,9 +130,13 @@ impl Net {
     }
 }
 
-/// Where states go that cannot lie beside their data, by the XDG base directories; relative paths
-/// do not count there.
-fn state_home([state, home]: [Option<OsString>; 2]) -> Option<PathBuf> {
+/// Where the states of seeds go, and others that cannot lie beside their data.
+pub(crate) fn state_home() -> Option<PathBuf> {
+    state_home_in(["XDG_STATE_HOME", "HOME"].map(std::env::var_os))
+}
+
+/// By the XDG base directories; relative paths do not count there.
+fn state_home_in([state, home]: [Option<OsString>; 2]) -> Option<PathBuf> {
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     let usual = || Some(home.and_then(absolute)?.join(".local/state"));
     let state = state.and_then(absolute).or_else(usual)?;
@@ -187,7 +191,7 @@ mod tests {
     #[test]
     fn states_have_a_home() {
         let home = |state: Option<&str>, home: Option<&str>| {
-            let home = state_home([state, home].map(|path| path.map(OsString::from)));
+            let home = state_home_in([state, home].map(|path| path.map(OsString::from)));
             home.map(|path| path.to_str().unwrap().to_owned())
         };
         let usual = Some("/h/.local/state/ripcurrent".to_owned());

@@ -81,6 +81,12 @@ pub(crate) fn ripcurrent() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ripcurrent"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     command.env("XDG_CONFIG_HOME", "/proc/nowhere");
+    remembering_here(command)
+}
+
+/// Has what is seeded be remembered among what tests leave, and not where people have it.
+fn remembering_here(mut command: Command) -> Command {
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -91,7 +97,7 @@ pub(crate) fn ripcurrent_at_a_line() -> Command {
         .arg("--default-signal=HUP")
         .arg(env!("CARGO_BIN_EXE_ripcurrent"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
-    command
+    remembering_here(command)
 }
 
 /// The built program, started by a shell that does `first`, such as `ulimit -n 64`.
@@ -102,7 +108,7 @@ pub(crate) fn ripcurrent_after(first: &str) -> Command {
         .arg(format!("{first}; exec \"$0\" \"$@\""));
     command.arg(env!("CARGO_BIN_EXE_ripcurrent"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
-    command
+    remembering_here(command)
 }
 
 /// Runs the program to its end, in `folder`.

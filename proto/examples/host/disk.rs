@@ -23,6 +23,7 @@ pub(crate) struct Storages(BTreeMap<StorageId, Storage>);
 
 struct Storage {
     root: PathBuf,
+    info_hash: [u8; 20],
     layout: Arc<Layout>,
     /// What each file is called until it is finished.
     parts: Vec<String>,
@@ -39,12 +40,13 @@ impl Storages {
                 op,
                 storage,
                 root,
+                info_hash,
                 layout,
                 access,
-                ..
             } => {
                 let mut opened = Storage {
                     root: PathBuf::from(&*root),
+                    info_hash,
                     parts: part_names(&layout),
                     layout,
                     access,
@@ -133,9 +135,7 @@ impl Storage {
             .zip(&files)
             .filter(|(_, found)| found.is_some());
         self.unsynced = there.map(|(file, _)| file).collect();
-        // Who only reads is told of no state: it may be another's.
         let state = match fs::read(self.state()) {
-            _ if !self.writes() => None,
             Ok(state) => Some(state).filter(|state| state.len() <= most_len(&self.layout)),
             Err(error) if is_missing(&error) => None,
             Err(error) => return Err(refusal(None, &error)),
@@ -285,22 +285,22 @@ impl Storage {
 
     /// Replaces the state in one durable step: whole under another name, then renamed.
     fn save(&self, state: Option<&[u8]>) -> io::Result<()> {
-        self.must_write()?;
         let (name, new) = (self.state(), self.state().with_extension("new"));
+        let folder = name.parent().unwrap_or(&self.root);
         match state {
             Some(state) => {
-                fs::create_dir_all(&self.root)?;
+                fs::create_dir_all(folder)?;
                 let mut file = File::create(&new)?;
                 file.write_all(state)?;
                 file.sync_all()?;
                 fs::rename(&new, &name)?;
             }
             None => match fs::remove_file(&name) {
-                Err(error) if !is_missing(&error) => return Err(error),
-                _ => {}
+                Err(error) if is_missing(&error) => return Ok(()),
+                removed => removed?,
             },
         }
-        File::open(&self.root)?.sync_all()
+        File::open(folder)?.sync_all()
     }
 
     /// Removes what is there; folders that this leaves empty go too, and others stay.
@@ -316,10 +316,13 @@ impl Storage {
                 inside.for_each(|folder| drop(fs::remove_dir(folder)));
             }
         }
-        match self.writes() {
-            true => self.save(None).map_err(|error| refusal(None, &error)),
-            false => Ok(()),
+        for state in [self.state_beside(), self.state_elsewhere()] {
+            match fs::remove_file(state) {
+                Err(error) if !is_missing(&error) => return Err(refusal(None, &error)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Where a file is now.
@@ -336,8 +339,26 @@ impl Storage {
         self.own(file).with_file_name(&self.parts[file.at()])
     }
 
+    /// Who writes has the state beside the files, who reads changes nothing below the root.
     fn state(&self) -> PathBuf {
+        match self.writes() {
+            true => self.state_beside(),
+            false => self.state_elsewhere(),
+        }
+    }
+
+    fn state_beside(&self) -> PathBuf {
         self.root.join(beside(&self.layout, STATE))
+    }
+
+    /// In a folder beside the root, by the torrent's info-hash. A program for people would take one of
+    /// the system's for it, and tell the roots apart by their paths.
+    fn state_elsewhere(&self) -> PathBuf {
+        let mut folder = self.root.clone().into_os_string();
+        folder.push(".states");
+        let hash = self.info_hash.iter();
+        let name: String = hash.map(|byte| format!("{byte:02x}")).collect();
+        PathBuf::from(folder).join(name)
     }
 }
 

@@ -155,7 +155,8 @@ impl Add {
 pub enum Mode {
     /// Fetch what is missing and serve what is there.
     Download,
-    /// Only serve what is there; nothing on the disk is changed.
+    /// Only serve what is there; nothing below its root is changed. What was hashed is remembered
+    /// elsewhere.
     Seed,
 }
 
@@ -167,7 +168,8 @@ pub enum Check {
     Existing,
     /// Hash every piece that lies in files that are there.
     Full,
-    /// Believe that all data is there and right; for data made this instant.
+    /// Believe that all data is there and right; for data made this instant. Of a seed nothing is
+    /// remembered then.
     Trust,
 }
 
@@ -246,8 +248,8 @@ pub enum Event {
         /// The torrent.
         torrent: TorrentId,
     },
-    /// The state could not be saved: after a crash, what is there is to be hashed. Told once until
-    /// it can be.
+    /// The state could not be saved: after a crash, what is there is to be hashed; what was only
+    /// served, at the next start. Told once until it can be.
     StateNotSaved {
         /// The torrent.
         torrent: TorrentId,

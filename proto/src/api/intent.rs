@@ -239,7 +239,9 @@ pub type StorageId = TorrentId;
 /// How a storage is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// To seed: nothing is created or changed, missing files are an error when read.
+    /// To seed: nothing below the root is created or changed, missing files are an error when read.
+    /// Any number of storages and processes may, whoever else reads or writes. The state of a storage
+    /// to read is not that of one to write; it is kept outside of the root, by root and info-hash.
     Read,
     /// To download. Nobody else may: the state is held against other processes until `Close`.
     ///
@@ -261,8 +263,9 @@ pub struct Found {
     pub files: Vec<Option<FoundFile>>,
     /// Whether bytes of files that were not wanted are kept aside.
     pub aside: bool,
-    /// What the last `Save` that was carried out wrote; of what another program wrote, anything.
-    /// `None` if there is none, or more than [`most_len`](crate::meta::resume::most_len).
+    /// What the last `Save` that was carried out wrote, to read or to write as this is; of what
+    /// another program wrote, anything. `None` if there is none, or more than
+    /// [`most_len`](crate::meta::resume::most_len).
     pub state: Option<Vec<u8>>,
 }
 
@@ -326,7 +329,8 @@ pub enum Disk {
         /// Where to.
         spans: Spans,
     },
-    /// Make everything durable that was found or written so far: data, names and folders.
+    /// Make everything durable that was found or written so far: data, names and folders; of a
+    /// storage to read the data of the files that were found.
     Sync {
         /// The operation.
         op: OpId,
@@ -346,17 +350,19 @@ pub enum Disk {
         file: FileIndex,
     },
     /// Replace the saved state in one durable step: whatever happens, either the one before or this
-    /// one is found afterwards.
+    /// one is found afterwards. Of a storage to read a loss of power may leave none: it costs nothing
+    /// but a look at the files.
     Save {
         /// The operation.
         op: OpId,
-        /// The storage, opened to write.
+        /// The storage.
         storage: StorageId,
-        /// The new state; `None` removes it and what is kept aside.
+        /// The new state; `None` removes it and, of a storage to write, what is kept aside.
         state: Option<Vec<u8>>,
     },
-    /// Remove the files of the storage, finished or not, its state, and folders that this leaves
-    /// empty. What is not there counts as removed. No other operation of the storage is in flight.
+    /// Remove the files of the storage, finished or not, its states, to read and to write, and folders
+    /// that this leaves empty. What is not there counts as removed. No other operation of the storage
+    /// is in flight.
     Delete {
         /// The operation.
         op: OpId,

@@ -389,7 +389,18 @@ impl Stage {
         layout: &Arc<Layout>,
         access: Access,
     ) -> Result<Result<Found, DiskError>, Failure> {
-        let info_hash = [7; 20];
+        self.open_as(storage, root, [7; 20], layout, access).await
+    }
+
+    /// The same for a torrent of another info-hash.
+    pub(super) async fn open_as(
+        &self,
+        storage: StorageId,
+        root: &Arc<str>,
+        info_hash: [u8; 20],
+        layout: &Arc<Layout>,
+        access: Access,
+    ) -> Result<Result<Found, DiskError>, Failure> {
         let (root, layout) = (Arc::clone(root), Arc::clone(layout));
         let done = self
             .disk(|op| Disk::Open {

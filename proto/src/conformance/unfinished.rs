@@ -326,9 +326,6 @@ async fn states_come_back(env: Env, stage: Stage) -> Verdict {
             format!("{:?} is not what was saved", found.state)
         })?;
     }
-    granted(stage.reopen(STORAGE, &env, &layout, Access::Read).await?)?;
-    let saved = stage.save(STORAGE, Some(b"read")).await?;
-    of_folder(saved, IoErrorKind::Forbidden)?;
     let too_long = vec![b'x'; most.len() + 1];
     for state in [None, Some(&too_long[..]), None, Some(b"last"), None] {
         granted(stage.reopen(STORAGE, &env, &layout, SPARSE).await?)?;

@@ -1,7 +1,9 @@
-//! What is remembered of an unfinished download from one start to the next.
+//! What is remembered of an unfinished download, or of a seed, from one start to the next.
 //!
 //! The encoding is bencoded, with its SHA-1 behind it: a state that was torn or cut is none. It is
-//! our own, so its reader accepts what the writer writes and nothing else.
+//! our own, so its reader accepts what the writer writes and nothing else. All pieces together are
+//! written as none: the state of a seed is some 150 bytes and 30 for each file, however many pieces
+//! there are.
 //!
 //! Invariant: a piece is in `have` only if its data was made durable before the state was saved.
 
@@ -18,7 +20,7 @@ const FORMAT: i64 = 1;
 /// The most open pieces that are remembered.
 const OPEN_MAX: usize = 4096;
 /// The length of the digest behind the encoding.
-const DIGEST_LEN: usize = 20;
+pub(crate) const DIGEST_LEN: usize = 20;
 
 /// A file as it was seen on the disk: enough to notice that somebody has changed it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub struct Stamp {
     pub modified: u64,
 }
 
-/// The state of an unfinished download.
+/// The state of an unfinished download, or of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// The torrent's v1 info-hash.
@@ -75,7 +77,7 @@ impl Resume {
                 }
             });
             state.integer(b"format", FORMAT);
-            state.bytes(b"have", &wire(&self.have));
+            state.bytes(b"have", &wire_unless_full(&self.have));
             state.bytes(b"info_hash", &self.info_hash);
             state.list(b"open", |open| {
                 for (piece, blocks) in self.open.iter().take(OPEN_MAX) {
@@ -110,7 +112,7 @@ impl Resume {
         let resume = Resume {
             info_hash: state.get(b"info_hash")?.bytes()?.try_into().ok()?,
             clean: number(state, b"clean")? == 1,
-            have: bits(state.get(b"have")?, layout.pieces())?,
+            have: bits_or_full(state.get(b"have")?, layout.pieces())?,
             stamps: state
                 .get(b"files")?
                 .list()?
@@ -170,6 +172,21 @@ fn bits(value: Value<'_, '_>, len: u32) -> Option<Bitfield> {
     Bitfield::from_wire(value.bytes()?, len as usize).ok()
 }
 
+/// A layout has at least one piece: no set of them is written as no bytes.
+fn bits_or_full(value: Value<'_, '_>, len: u32) -> Option<Bitfield> {
+    match value.bytes()? {
+        [] => Some(Bitfield::full(len as usize)),
+        _ => bits(value, len).filter(|bits| !bits.is_full()),
+    }
+}
+
+fn wire_unless_full(bits: &Bitfield) -> Vec<u8> {
+    match bits.is_full() {
+        true => Vec::new(),
+        false => wire(bits),
+    }
+}
+
 fn wire(bits: &Bitfield) -> Vec<u8> {
     let mut bytes = Vec::new();
     bits.to_wire(&mut bytes);
@@ -224,6 +241,32 @@ mod tests {
         let bytes = resume().encode();
         assert!(bytes.len() <= most_len(&layout()));
         assert_eq!(Resume::decode(&bytes, &layout(), HASH), Some(resume()));
+    }
+
+    /// However many pieces a seed has, what is remembered of it is small, and nearly all of them are
+    /// not taken for all.
+    #[test]
+    fn the_state_of_a_seed_is_small() {
+        const PIECES: u32 = 100_000;
+        let file = |len| FileEntry {
+            path: vec!["a".into()],
+            len,
+            offset: 0,
+            kind: FileKind::Regular { executable: false },
+        };
+        let layout = Layout::new(1, vec![file(u64::from(PIECES))]).unwrap();
+        let mut seed = Resume {
+            have: Bitfield::full(PIECES as usize),
+            stamps: vec![resume().stamps[0]],
+            open: Vec::new(),
+            ..resume()
+        };
+        let bytes = seed.encode();
+        assert!(bytes.len() < 200, "{}", bytes.len());
+        assert_eq!(Resume::decode(&bytes, &layout, HASH), Some(seed.clone()));
+        seed.have.remove(7);
+        let bytes = seed.encode();
+        assert_eq!(Resume::decode(&bytes, &layout, HASH), Some(seed));
     }
 
     /// Whatever a disk makes of it, a state that is not whole is none.

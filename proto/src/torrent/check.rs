@@ -38,6 +38,8 @@ pub(super) struct Progress {
     doubtful: Vec<FileIndex>,
     in_flight: usize,
     done: u32,
+    /// What could not be read may be there all the same.
+    failed: bool,
 }
 
 impl Progress {
@@ -66,6 +68,7 @@ impl Torrent {
             return;
         }
         self.ledger = Ledger::new(self.layout.clone(), &found);
+        self.pass.knows_no_stamps = false;
         self.phase = Phase::Checking;
         if let Some(file) = self.contested(&found) {
             return self.fail(now, "finish", in_the_way(file), shared);
@@ -150,6 +153,8 @@ impl Torrent {
     /// Looks at every piece again.
     pub(super) fn check_all(&mut self, now: Instant, shared: &mut Shared) {
         self.ledger.forget_pieces();
+        // Somebody may have changed files since they were opened, and only then are their looks told.
+        self.pass.knows_no_stamps = true;
         // A check that the disk broke off may still have pieces in flight.
         self.check = Progress {
             todo: (0..self.layout.pieces()).map(PieceIndex).collect(),
@@ -264,6 +269,7 @@ impl Torrent {
                 IoErrorKind::NotFound | IoErrorKind::TooShort
             );
             if !is_absence {
+                self.check.failed = true;
                 self.tell_disk_failed("read", error, shared);
             }
             return self.checked(now, slab, shared);
@@ -337,12 +343,21 @@ impl Torrent {
             self.phase = Phase::Seeding;
             self.completed = true;
             shared.tell(Event::Completed { torrent: self.id });
+            self.remember_seed(now, shared);
         } else {
             self.pass.taken_up = true;
             self.begin_pass(now, shared);
         }
         if self.is_live() {
             self.start_discovery(now, shared);
+        }
+    }
+
+    /// What was hashed is remembered; what was believed is so already.
+    fn remember_seed(&mut self, now: Instant, shared: &mut Shared) {
+        self.pass.leaves_clean = !self.check.failed;
+        if self.check.done > 0 {
+            self.begin_pass(now, shared);
         }
     }
 }

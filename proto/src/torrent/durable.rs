@@ -6,6 +6,11 @@
 //!
 //! A kill between any two steps costs no verified byte: what was written and is not in the state is
 //! hashed at the next start.
+//!
+//! A seed makes one pass, when all that is there was hashed: a sync, as whoever put the files there
+//! may not have made one, and a state. It tells how the files looked when they were opened, before
+//! they were hashed: what somebody changes meanwhile is not believed. Nothing of a seed depends on
+//! its state, so it goes on without one.
 
 use alloc::vec::Vec;
 
@@ -15,6 +20,7 @@ use crate::api::{Disk, DiskError, Event, Mode, Output, Phase, Stamp};
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
 use crate::meta::layout::{FileIndex, PieceIndex};
+use crate::meta::resume::DIGEST_LEN;
 
 /// What was written is made durable at most this much later, and a sync's own time.
 const PASS_EVERY: Duration = Duration::from_secs(5);
@@ -28,7 +34,7 @@ pub(super) struct Pass {
     /// Operations under way.
     in_flight: usize,
     /// What was last saved; `None` if a state may be there that this process did not save.
-    saved: Option<Vec<u8>>,
+    saved: Option<Saved>,
     /// It was told that the state cannot be saved.
     told: bool,
     /// When the next one begins.
@@ -40,6 +46,17 @@ pub(super) struct Pass {
     pub(super) leaves_clean: bool,
     /// The last one, before leaving, has begun.
     pub(super) is_last_begun: bool,
+    /// How the files look is not known as of before they were hashed.
+    pub(super) knows_no_stamps: bool,
+}
+
+/// What there is of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saved {
+    /// None.
+    Nothing,
+    /// The one of this digest.
+    State([u8; DIGEST_LEN]),
 }
 
 /// What a pass does next.
@@ -111,7 +128,7 @@ impl Torrent {
     /// Begins a pass, unless one is under way or the disk refuses.
     pub(super) fn begin_pass(&mut self, now: Instant, shared: &mut Shared) {
         let refuses = self.phase == Phase::Failed || !self.storage_open;
-        if self.pass.stage == Stage::Idle && self.mode == Mode::Download && !refuses {
+        if self.pass.stage == Stage::Idle && !refuses {
             self.pass.stage = Stage::Sync;
             self.pass_on(now, shared);
         }
@@ -128,7 +145,10 @@ impl Torrent {
             match self.pass.stage {
                 Stage::Idle => return,
                 Stage::Sync => {
-                    self.pass.stage = Stage::Finish;
+                    self.pass.stage = match self.mode {
+                        Mode::Download => Stage::Finish,
+                        Mode::Seed => Stage::Save,
+                    };
                     self.sync_if(self.ledger.is_unsynced(), shared);
                 }
                 Stage::Finish => {
@@ -180,20 +200,28 @@ impl Torrent {
     }
 
     fn save(&mut self, shared: &mut Shared) {
-        let is_whole = self.ledger.is_whole(|file| self.wants_file(file));
-        let state = (!is_whole).then(|| {
+        let state = self.is_worth_a_state().then(|| {
             self.ledger
                 .to_resume(self.info_hash, self.pass.leaves_clean)
                 .encode()
         });
-        let saved = state.clone().unwrap_or_default();
-        if self.pass.saved.as_ref() == Some(&saved) {
+        let digest = state.as_deref().and_then(<[u8]>::last_chunk);
+        let saved = digest.map_or(Saved::Nothing, |digest| Saved::State(*digest));
+        if self.pass.saved == Some(saved) {
             return;
         }
         self.pass.saved = Some(saved);
         self.pass.in_flight += 1;
         let (op, storage) = (shared.begin(self.id, Op::Save), self.id);
         shared.push(Output::Disk(Disk::Save { op, storage, state }));
+    }
+
+    /// Whether anything is to be remembered.
+    fn is_worth_a_state(&self) -> bool {
+        match self.mode {
+            Mode::Download => !self.ledger.is_whole(|file| self.wants_file(file)),
+            Mode::Seed => self.have.count() > 0 && !self.pass.knows_no_stamps,
+        }
     }
 
     /// All that was written before is durable, or cannot be made so.
@@ -205,7 +233,8 @@ impl Torrent {
     ) {
         self.pass.in_flight -= 1;
         match result {
-            Ok(stamps) => self.ledger.synced(&stamps),
+            Ok(stamps) if self.mode == Mode::Download => self.ledger.synced(&stamps),
+            Ok(_) => self.ledger.synced(&[]),
             Err(error) => {
                 self.ledger.sync_failed();
                 self.break_off(now, "sync", error, shared);
@@ -232,7 +261,7 @@ impl Torrent {
     }
 
     /// The disk refused: the pass is over, but for what is durable already, which is remembered all
-    /// the same when the torrent is left.
+    /// the same when the torrent is left. A seed goes on.
     fn break_off(
         &mut self,
         now: Instant,
@@ -240,6 +269,10 @@ impl Torrent {
         error: DiskError,
         shared: &mut Shared,
     ) {
+        if self.mode == Mode::Seed {
+            self.pass.stage = Stage::Idle;
+            return self.tell_not_saved(error, shared);
+        }
         self.pass.stage = match self.phase {
             Phase::Leaving => Stage::Save,
             _ => Stage::Idle,
@@ -259,13 +292,17 @@ impl Torrent {
             Ok(()) => self.pass.told = false,
             Err(error) => {
                 self.pass.saved = None;
-                if !core::mem::replace(&mut self.pass.told, true) {
-                    let torrent = self.id;
-                    shared.tell(Event::StateNotSaved { torrent, error });
-                }
+                self.tell_not_saved(error, shared);
             }
         }
         self.pass_on(now, shared);
+    }
+
+    fn tell_not_saved(&mut self, error: DiskError, shared: &mut Shared) {
+        if !core::mem::replace(&mut self.pass.told, true) {
+            let torrent = self.id;
+            shared.tell(Event::StateNotSaved { torrent, error });
+        }
     }
 
     fn pass_over(&mut self, now: Instant, shared: &mut Shared) {

@@ -22,7 +22,9 @@ impl Torrent {
         if keeps && !self.lacks_room() {
             self.park_open_pieces(now, shared);
         }
-        self.pass.leaves_clean = matches!(self.phase, Phase::Downloading | Phase::Seeding);
+        if self.mode == Mode::Download {
+            self.pass.leaves_clean = matches!(self.phase, Phase::Downloading | Phase::Seeding);
+        }
         self.phase = Phase::Leaving;
         self.stand_still(now, shared);
     }

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ripcurrent_proto::api::{
-    Disk, DiskDone, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind, Stamp,
+    Access, Disk, DiskDone, DiskError, FileSpan, Found, FoundFile, FoundName, IoError, IoErrorKind,
+    Stamp,
 };
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::slab::PAGE;
@@ -19,6 +20,10 @@ pub(crate) struct MemoryDisk {
     files: BTreeMap<(TorrentId, FileIndex), File>,
     aside: BTreeMap<(TorrentId, FileIndex), Vec<u8>>,
     pub(crate) states: BTreeMap<TorrentId, Vec<u8>>,
+    /// Those of storages to read.
+    pub(crate) seed_states: BTreeMap<TorrentId, Vec<u8>>,
+    /// Storages that are open to read.
+    read_only: BTreeSet<TorrentId>,
     /// Of each storage that is open, its files.
     open: BTreeMap<TorrentId, Vec<FileEntry>>,
     /// Operations that fail: `open`, `read`, `write`, `sync`, `finish` or `save`; `full` has writes
@@ -65,8 +70,13 @@ impl MemoryDisk {
                 op,
                 storage,
                 layout,
+                access,
                 ..
             } => {
+                match access {
+                    Access::Read => self.read_only.insert(storage),
+                    Access::Write { .. } => self.read_only.remove(&storage),
+                };
                 let found = self.found(storage, layout.files());
                 self.open.insert(storage, layout.files().to_vec());
                 let result = self.allows("open", None).map(|()| found);
@@ -105,9 +115,13 @@ impl MemoryDisk {
                 let what = if state.is_some() { "save" } else { "unsave" };
                 self.log.push(what.into());
                 let result = self.allows("save", None);
+                let states = match self.read_only.contains(&storage) {
+                    true => &mut self.seed_states,
+                    false => &mut self.states,
+                };
                 match state.filter(|_| result.is_ok()) {
-                    Some(state) => self.states.insert(storage, state),
-                    None if result.is_ok() => self.states.remove(&storage),
+                    Some(state) => states.insert(storage, state),
+                    None if result.is_ok() => states.remove(&storage),
                     None => None,
                 };
                 DiskDone::Saved { op, result }
@@ -116,6 +130,7 @@ impl MemoryDisk {
                 self.files.retain(|(owner, _), _| *owner != storage);
                 self.aside.retain(|(owner, _), _| *owner != storage);
                 self.states.remove(&storage);
+                self.seed_states.remove(&storage);
                 DiskDone::Deleted { op, result: Ok(()) }
             }
             Disk::Close { op, .. } => DiskDone::Closed { op },
@@ -141,7 +156,10 @@ impl MemoryDisk {
         Found {
             files: files.map(there).collect(),
             aside: self.aside.keys().any(|(owner, _)| *owner == storage),
-            state: self.states.get(&storage).cloned(),
+            state: match self.read_only.contains(&storage) {
+                true => self.seed_states.get(&storage).cloned(),
+                false => self.states.get(&storage).cloned(),
+            },
         }
     }
 

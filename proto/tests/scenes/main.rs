@@ -5,6 +5,7 @@ mod commands;
 mod disk;
 mod durable;
 mod limits;
+mod seeds;
 mod starving;
 mod strangers;
 mod swarms;

@@ -50,15 +50,9 @@ impl Home {
         make: bool,
     ) -> io::Result<Self> {
         if make {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
+            make_folder(folder)?;
         }
-        // One folder has many paths.
-        let root = fs::canonicalize(root).unwrap_or_else(|_| root.into());
-        let digest = Sha1::digest(root.as_os_str().as_encoded_bytes());
-        let name = format!("{}-{}", hex(&info_hash), hex(&digest[..8]));
+        let name = name_of(root, info_hash);
         Ok(Home {
             folder: open_folder(folder)?,
             state: format!("{name}{STATE}"),
@@ -92,6 +86,20 @@ impl Home {
         }
         Ok(())
     }
+}
+
+/// Makes the folder for states, which only its owner may look into.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)
+}
+
+/// What the states of a torrent below `root` are called there, but for their endings.
+pub(super) fn name_of(root: &Path, info_hash: [u8; 20]) -> String {
+    // One folder has many paths.
+    let root = fs::canonicalize(root).unwrap_or_else(|_| root.into());
+    let digest = Sha1::digest(root.as_os_str().as_encoded_bytes());
+    format!("{}-{}", hex(&info_hash), hex(&digest[..8]))
 }
 
 fn hex(bytes: &[u8]) -> String {

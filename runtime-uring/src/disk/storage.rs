@@ -21,7 +21,8 @@ use ripcurrent_proto::meta::resume::most_len;
 use super::cache::{Open, OpenFiles};
 use super::direct::LEAST;
 use super::home::Home;
-use super::paths::{Entry, Walker, is_no_file};
+use super::paths::{Entry, Walker, is_missing, is_no_file};
+use super::seed::SeedState;
 use super::state::StateFile;
 use super::step::Step;
 use super::sync::Unsynced;
@@ -111,11 +112,15 @@ impl Storage {
         if let Some(home) = &opened.home {
             found.aside = home.has_aside().map_err(word)?;
         }
+        let most = most_len(&self.plan.layout);
         if let Some(state) = state {
-            found.state = state.content(most_len(&self.plan.layout)).map_err(word)?;
-            self.distrust(&found);
+            found.state = state.content(most).map_err(word)?;
             *lock(&self.state) = Some(state);
+        } else if let Ok(Some(state)) = self.seed_state(false) {
+            // One that cannot be read is none: files can be looked at.
+            found.state = state.content(most).unwrap_or_default();
         }
+        self.distrust(&found);
         // Nobody else opens it.
         let _ = self.opened.set(opened);
         files.hold(self.descriptors());
@@ -267,8 +272,7 @@ impl Storage {
     pub(super) fn save(&self, files: &OpenFiles, content: Option<&[u8]>) -> Result<(), DiskError> {
         let word = |error| of_folder(errno::io_error(&error));
         let (Access::Write { .. }, Some(home)) = (self.plan.access, self.home()) else {
-            let error = io::Error::from_raw_os_error(libc::EACCES);
-            return Err(word(error));
+            return self.save_seed(content).map_err(word);
         };
         let mut held = lock(&self.state);
         let Some(content) = content else {
@@ -285,6 +289,28 @@ impl Storage {
         let replaced = state.replace(content);
         *held = Some(state);
         replaced.map_err(word)
+    }
+
+    /// The same of a storage to read.
+    fn save_seed(&self, content: Option<&[u8]>) -> io::Result<()> {
+        match (content, self.seed_state(content.is_some())) {
+            (Some(content), Ok(Some(state))) => state.replace(content),
+            (Some(_), Ok(None)) => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+            (None, Ok(Some(state))) => state.remove(),
+            (None, Ok(None)) => Ok(()),
+            (None, Err(error)) if is_missing(&error) => Ok(()),
+            (_, Err(error)) => Err(error),
+        }
+    }
+
+    /// Where the state of a storage to read lies; `None` if there is no folder for states.
+    fn seed_state(&self, make: bool) -> io::Result<Option<SeedState>> {
+        let Plan {
+            root, info_hash, ..
+        } = &self.plan;
+        let home = self.plan.state_home.as_deref();
+        home.map(|home| SeedState::at(home, root, *info_hash, make))
+            .transpose()
     }
 
     /// Removes the files, finished or not, what is kept beside them, and the folders that this
@@ -307,9 +333,13 @@ impl Storage {
             state.remove().map_err(word)?;
         }
         match self.home() {
-            Some(home) => home.clear().map_err(word),
-            None => self.homes().try_for_each(|home| home.clear()).map_err(word),
+            Some(home) => home.clear().map_err(word)?,
+            None => self
+                .homes()
+                .try_for_each(|home| home.clear())
+                .map_err(word)?,
         }
+        self.save_seed(None).map_err(word)
     }
 
     pub(super) fn home(&self) -> Option<&Arc<Home>> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use ripcurrent_proto::api::{DiskError, Found, Stamp};
+use ripcurrent_proto::api::{Access, DiskError, Found, Stamp};
 use ripcurrent_proto::meta::layout::FileIndex;
 
 use super::cache::OpenFiles;
@@ -87,11 +87,15 @@ impl Storage {
     /// Nobody knows whether what was found is durable.
     pub(super) fn distrust(&self, found: &Found) {
         let mut unsynced = lock(&self.unsynced);
-        unsynced.aside = found.aside;
+        unsynced.aside = found.aside && self.plan.access != Access::Read;
         let entries = self.plan.layout.files().iter();
         for ((entry, file), index) in entries.zip(&found.files).zip((0..).map(FileIndex)) {
-            if file.is_some() {
-                unsynced.file(index);
+            if file.is_none() {
+                continue;
+            }
+            unsynced.file(index);
+            // Who only reads finds what has a name, and needs nothing that has none.
+            if self.plan.access != Access::Read {
                 unsynced.folders((0..entry.path.len()).map(|depth| &entry.path[..depth]));
             }
         }
@@ -121,9 +125,19 @@ impl Storage {
             .and_then(|named| self.to_read(files, named))
             .map_err(early)?;
         // With its times: by them it is known again.
-        let synced = open.file.sync_all();
+        let synced = match open.file.sync_all() {
+            Err(error) if self.has_nothing_to_sync(&error) => Ok(()),
+            synced => synced,
+        };
         synced.map_err(|error| Failed::Lost(of_file(index, &error)))?;
         stamp_of(&open.file).map_err(early)
+    }
+
+    /// Whether a sync was refused because nothing is ever written there: file systems to be read
+    /// alone, as those of optical disks and archives, have none.
+    fn has_nothing_to_sync(&self, error: &io::Error) -> bool {
+        let is_strange = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS));
+        is_strange && self.plan.access == Access::Read
     }
 
     fn sync_aside(&self, files: &OpenFiles) -> Result<(), Failed> {

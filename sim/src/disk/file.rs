@@ -49,6 +49,13 @@ impl File {
         file
     }
 
+    /// These bytes, none of them durable.
+    pub(super) fn of_unsynced(bytes: &[u8]) -> Self {
+        let mut file = File::zeros(0);
+        file.write(0, bytes);
+        file
+    }
+
     /// A whole file of a compact torrent, all durable.
     pub(super) fn whole(tags: Tags, entry: &FileEntry) -> Self {
         let mut body = Compact::new(tags, entry);

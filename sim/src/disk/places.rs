@@ -8,6 +8,7 @@ use ripcurrent_proto::meta::parts::{ASIDE, STATE, beside, part_names};
 pub(crate) struct Places {
     /// Of each file of the layout.
     files: Vec<Place>,
+    /// That of who writes.
     pub(crate) state: String,
     /// Bytes of files that are not wanted, where they lie in the torrent.
     pub(crate) aside: String,

@@ -24,6 +24,10 @@ use crate::content::known::Known;
 pub(super) struct Storage {
     layout: Arc<Layout>,
     places: Places,
+    /// Where its state lies.
+    state: String,
+    /// Where that of one to read lies: outside of the root.
+    seed_state: String,
     access: Access,
     /// The torrent, where its files are kept compact.
     known: Option<Arc<Known>>,
@@ -41,15 +45,23 @@ pub(super) struct Storage {
 impl Storage {
     pub(super) fn new(
         root: &str,
+        info_hash: [u8; 20],
         layout: Arc<Layout>,
         access: Access,
         known: Option<Arc<Known>>,
     ) -> Self {
+        let places = Places::new(root, &layout);
+        let state = match access {
+            Access::Read => seed_state(root, info_hash),
+            Access::Write { .. } => places.state.clone(),
+        };
         let is_compact = known.is_some();
-        let lies_in_pages = |file: &FileEntry| file.offset % PAGE as u64 == 0;
+        let lies_in_pages = |file: &FileEntry| file.offset.is_multiple_of(PAGE as u64);
         Storage {
             are_slabs_stirred: is_compact && !layout.files().iter().all(lies_in_pages),
-            places: Places::new(root, &layout),
+            places,
+            state,
+            seed_state: seed_state(root, info_hash),
             layout,
             access,
             known,
@@ -62,20 +74,19 @@ impl Storage {
     /// What is there.
     pub(super) fn open(&mut self, tree: &mut Tree) -> Result<Found, DiskError> {
         if self.access != Access::Read {
-            let hold = tree.hold(&self.places.state);
+            let hold = tree.hold(&self.state);
             self.hold = Some(hold.map_err(|kind| refuse(plain(kind)))?);
         }
         let files = self.files().map(|index| self.found(tree, index));
         let files: Vec<_> = files.collect();
         let there = self.files().filter(|index| files[index.at()].is_some());
         self.unsynced = there.collect();
-        let state = tree.file(&self.places.state).ok();
+        let state = tree.file(&self.state).ok();
         let state = state.filter(|state| state.len() <= most_len(&self.layout) as u64);
-        let is_ours = self.hold.is_some();
         Ok(Found {
             files,
             aside: tree.file(&self.places.aside).is_ok(),
-            state: state.filter(|_| is_ours).map(File::to_bytes),
+            state: state.map(File::to_bytes),
         })
     }
 
@@ -184,14 +195,20 @@ impl Storage {
 
     /// Makes everything durable that was found or done before the sync began, if that was told.
     pub(super) fn sync(&mut self, tree: &mut Tree) -> Vec<(FileIndex, Stamp)> {
-        tree.sync(&self.places.state);
-        tree.sync(&self.places.aside);
+        if self.access != Access::Read {
+            tree.sync(&self.state);
+            tree.sync(&self.places.aside);
+        }
         let mut durable = Vec::new();
         let due = self.in_sync.take();
         for index in due.unwrap_or_else(|| std::mem::take(&mut self.unsynced)) {
             let place = self.places.of(index);
-            tree.sync(&place.own);
-            tree.sync(&place.part);
+            for path in [&place.own, &place.part] {
+                match self.access {
+                    Access::Read => tree.sync_content(path),
+                    Access::Write { .. } => tree.sync(path),
+                }
+            }
             if let Some(found) = self.found(tree, index) {
                 durable.push((index, found.stamp));
             }
@@ -244,29 +261,34 @@ impl Storage {
         done.map_err(|kind| at(index, plain(kind)))
     }
 
-    /// Replaces the saved state, at once durable.
+    /// Replaces the saved state, at once durable unless it is one to read.
     pub(super) fn save(
         &mut self,
         tree: &mut Tree,
         state: Option<Vec<u8>>,
         capacity: Option<u64>,
     ) -> Result<(), DiskError> {
-        if self.access == Access::Read {
-            return Err(refuse(plain(IoErrorKind::Forbidden)));
-        }
+        let reads = self.access == Access::Read;
         let Some(state) = state else {
-            for path in [&self.places.state, &self.places.aside] {
+            let aside = (!reads).then_some(&self.places.aside);
+            for path in [&self.state].into_iter().chain(aside) {
                 tree.remove(path);
                 tree.sync(path);
             }
             return Ok(());
         };
-        let state = File::of_bytes(state);
+        let state = match reads {
+            true => File::of_unsynced(&state),
+            false => File::of_bytes(state),
+        };
         // The one before goes when this one is there.
         if capacity.is_some_and(|capacity| tree.taken() + state.taken() > capacity) {
             return Err(refuse(FULL));
         }
-        let put = tree.put(&self.places.state, state);
+        let put = match reads {
+            true => tree.replace(&self.state, state),
+            false => tree.put(&self.state, state),
+        };
         put.map_err(|kind| refuse(plain(kind)))
     }
 
@@ -283,8 +305,9 @@ impl Storage {
             }
             self.unsynced.insert(index);
         }
-        tree.remove(&self.places.state);
-        tree.remove(&self.places.aside);
+        for path in [&self.places.state, &self.places.aside, &self.seed_state] {
+            tree.remove(path);
+        }
     }
 
     /// Where bytes of a file are to be written: which file, made if it is not there, and where in
@@ -390,6 +413,12 @@ impl Storage {
     fn entry(&self, index: FileIndex) -> &FileEntry {
         &self.layout.files()[index.at()]
     }
+}
+
+/// Where the state of a storage to read lies.
+fn seed_state(root: &str, info_hash: [u8; 20]) -> String {
+    let hash: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("states/{hash}-{}", root.replace('/', "-"))
 }
 
 /// What lies of a file in its first and in its last piece: ranges of the torrent.

@@ -3,6 +3,7 @@
 mod faults;
 mod names;
 mod power;
+mod seeds;
 mod swarm;
 
 use std::sync::Arc;

@@ -175,6 +175,13 @@ impl Tree {
         Ok(())
     }
 
+    /// Puts a file there, in place of one that was there, and leaves it to chance what a loss of power
+    /// makes of both.
+    pub(super) fn replace(&mut self, path: &str, file: File) -> Result<(), IoErrorKind> {
+        self.remove(path);
+        self.make_file(path, file)
+    }
+
     /// Gives a file another name, in place of what had that. A folder has it for good.
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), IoErrorKind> {
         self.file(from)?;
@@ -277,6 +284,11 @@ impl Tree {
         }
         left.reverse();
         self.changes = left;
+        self.sync_content(path);
+    }
+
+    /// Makes the content of a file durable, whatever becomes of its name.
+    pub(super) fn sync_content(&mut self, path: &str) {
         if let Ok(file) = self.file_mut(path) {
             file.sync();
         }

@@ -162,5 +162,6 @@ fn run(mut command: Command) -> Output {
 fn ripcurrent() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ripcurrent"));
     command.env_remove("RUST_LOG");
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }

@@ -267,33 +267,49 @@ impl Swarm {
 
     /// The power of the leecher fails, and is back; it does not run.
     pub(super) fn lose_power(&mut self) {
-        self.network.stop(addr(LEECHER), Stop::PowerCut);
+        self.lose_power_of(LEECHER);
+    }
+
+    pub(super) fn lose_power_of(&mut self, host: usize) {
+        self.network.stop(addr(host), Stop::PowerCut);
         let mut rng = self.rng.fork(&format!("loss {}", self.starts));
-        self.disks[LEECHER].lose_power(&mut rng);
+        self.disks[host].lose_power(&mut rng);
     }
 
     /// The leecher's process dies.
     pub(super) fn kill(&mut self) {
-        self.network.stop(addr(LEECHER), Stop::Kill);
+        self.kill_host(LEECHER);
+    }
+
+    pub(super) fn kill_host(&mut self, host: usize) {
+        self.network.stop(addr(host), Stop::Kill);
     }
 
     /// The leecher is told to leave in good order, and when it has its process ends.
     pub(super) fn leave(&mut self) {
+        self.leave_host(LEECHER);
+    }
+
+    pub(super) fn leave_host(&mut self, host: usize) {
         let now = self.now();
-        let client = Rc::clone(&self.clients[LEECHER]);
+        let client = Rc::clone(&self.clients[host]);
         let leave = Input::Command(Command::ShutDown);
         client.borrow_mut().engine.handle(now, leave);
-        self.network.wake(addr(LEECHER));
-        let has_left = |swarm: &Swarm| swarm.count(LEECHER, |event| *event == Event::ShutDown) > 0;
-        assert!(self.run_until(has_left), "{:?}", self.events(LEECHER));
-        self.kill();
+        self.network.wake(addr(host));
+        let has_left = |swarm: &Swarm| swarm.count(host, |event| *event == Event::ShutDown) > 0;
+        assert!(self.run_until(has_left), "{:?}", self.events(host));
+        self.kill_host(host);
     }
 
     /// The leecher, which does not run, starts on what its disk has kept.
     pub(super) fn restart(&mut self) {
-        let client = self.client(LEECHER);
-        self.clients[LEECHER] = Rc::clone(&client);
-        self.network.start(addr(LEECHER), client, |_, _| ());
+        self.restart_host(LEECHER);
+    }
+
+    pub(super) fn restart_host(&mut self, host: usize) {
+        let client = self.client(host);
+        self.clients[host] = Rc::clone(&client);
+        self.network.start(addr(host), client, |_, _| ());
     }
 
     /// Everything that the leecher wants is durable on its disk and has its name, and no other file
@@ -326,19 +342,25 @@ impl Swarm {
 
     /// Pieces that are right on the leecher's disk.
     pub(super) fn right(&self) -> BTreeSet<u32> {
-        let pieces = 0..self.content.torrent.layout().pieces();
-        let is_right = |piece: &u32| self.has(PieceIndex(*piece), Layer::Written);
-        pieces.filter(is_right).collect()
+        self.right_of(LEECHER)
     }
 
-    fn has(&self, piece: PieceIndex, layer: Layer) -> bool {
-        let files = &self.disks[LEECHER];
-        self.content.has_piece(files, ROOT, piece, layer)
+    pub(super) fn right_of(&self, host: usize) -> BTreeSet<u32> {
+        let pieces = 0..self.content.torrent.layout().pieces();
+        let is_right = |piece: &u32| {
+            let (files, piece) = (&self.disks[host], PieceIndex(*piece));
+            self.content.has_piece(files, ROOT, piece, Layer::Written)
+        };
+        pieces.filter(is_right).collect()
     }
 
     /// Pieces that the leecher takes for right.
     pub(super) fn believed(&self) -> BTreeSet<u32> {
-        let had = self.clients[LEECHER].borrow().had();
+        self.believed_by(LEECHER)
+    }
+
+    pub(super) fn believed_by(&self, host: usize) -> BTreeSet<u32> {
+        let had = self.clients[host].borrow().had();
         had.into_iter().map(|piece| piece.0).collect()
     }
 
@@ -357,7 +379,11 @@ impl Swarm {
 
     /// What the leecher has had done since it started.
     pub(super) fn work(&self) -> Work {
-        self.clients[LEECHER].borrow().work.clone()
+        self.work_of(LEECHER)
+    }
+
+    pub(super) fn work_of(&self, host: usize) -> Work {
+        self.clients[host].borrow().work.clone()
     }
 
     /// What a host has told.
