@@ -419,3 +419,6 @@ impl<K: Kernel> Backend for Uring<K> {
         left < bound
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -581,7 +581,20 @@ fn serve(host: Host, mut crowd: Crowd) {
 
 /// Two hundred connections at once keep their bytes apart and all come to their end.
 fn a_crowd_of_two_hundred(backend: Choice) {
-    let door = Host::new(options(backend, LOOPBACK, Listen::Port(0))).unwrap();
+    a_crowd(move |listen| options(backend, LOOPBACK, listen));
+}
+
+/// So does a ring with room for two entries and eight completions: whatever else there is waits.
+#[test]
+fn a_crowd_of_two_hundred_in_a_small_ring() {
+    a_crowd(|listen| Options {
+        ring_entries: 2,
+        ..options(Choice::Uring, LOOPBACK, listen)
+    });
+}
+
+fn a_crowd(options: impl Fn(Listen) -> Options + Copy + Send + 'static) {
+    let door = Host::new(options(Listen::Port(0))).unwrap();
     let to = door.listening_at().unwrap();
     let visitors = thread::spawn(move || {
         let mut crowd = Crowd::default();
@@ -591,10 +604,7 @@ fn a_crowd_of_two_hundred(backend: Choice) {
             let connect = Net::Connect { conn, to, tls };
             crowd.outputs.push_back(Output::Net(connect));
         }
-        serve(
-            Host::new(options(backend, LOOPBACK, Listen::No)).unwrap(),
-            crowd,
-        );
+        serve(Host::new(options(Listen::No)).unwrap(), crowd);
     });
     serve(door, Crowd::default());
     visitors.join().unwrap();

@@ -60,9 +60,10 @@ impl<K: Kernel> Uring<K> {
         let failed = entry.failed.filter(|_| entry.shield.is_none());
         match entry.receiving {
             Receiving::Nothing if appetite > 0 => {
-                let (entry, lasting) = match appetite >= plenty {
-                    true => (opcode::RecvMulti::new(fd, BUFFER_GROUP).build(), true),
-                    false => (once(fd, appetite), false),
+                let lasting = appetite >= plenty && entry.shield.is_none();
+                let entry = match lasting {
+                    true => opcode::RecvMulti::new(fd, BUFFER_GROUP).build(),
+                    false => once(fd, appetite),
                 };
                 // SAFETY: the memory is that of the ring's own buffers; the descriptor is closed
                 // only when nothing of the connection is under way.

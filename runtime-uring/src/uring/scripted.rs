@@ -2,12 +2,12 @@
 //! how and as often as the test likes.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-use io_uring::squeue;
 use io_uring::types::BufRingEntry;
+use io_uring::{opcode, squeue};
 
 use super::kernel::{Completion, Kernel, Wait};
 
@@ -15,6 +15,11 @@ use super::kernel::{Completion, Kernel, Wait};
 pub(super) const MORE: u32 = 1 << 1;
 /// A buffer was chosen (`IORING_CQE_F_BUFFER`); its number stands above bit 16.
 const BUFFER: u32 = 1;
+
+/// What is under way on a descriptor is cancelled (`IORING_ASYNC_CANCEL_FD`).
+pub(super) const ON_FD: u32 = 1 << 1;
+/// Whatever is under way is cancelled (`IORING_ASYNC_CANCEL_ANY`).
+const ANY: u32 = 1 << 2;
 
 /// An entry as the kernel reads it (`struct io_uring_sqe`).
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +62,10 @@ struct State {
     taken: u16,
     /// What is done in every call.
     habit: Option<Habit>,
+    /// Entries whose last completion was not made yet.
+    open: BTreeSet<u64>,
+    /// Whoever cancels everything is obeyed.
+    lets_go: bool,
 }
 
 type Habit = fn(&Scripted);
@@ -78,6 +87,11 @@ impl Scripted {
     /// From now on every call does this.
     pub(super) fn always(&self, habit: Habit) {
         self.0.borrow_mut().habit = Some(habit);
+    }
+
+    /// When everything is cancelled, as at the end of a test, everything ends.
+    pub(super) fn lets_go(&self) {
+        self.0.borrow_mut().lets_go = true;
     }
 
     /// The calls since the last look.
@@ -111,6 +125,9 @@ impl Scripted {
     /// Says something of an entry, whether it was handed over or not.
     pub(super) fn post(&self, user_data: u64, result: i32, flags: u32) {
         let state = &mut *self.0.borrow_mut();
+        if flags & MORE == 0 {
+            state.open.remove(&user_data);
+        }
         let full = state.completion_room > 0 && state.completions.len() >= state.completion_room;
         let queue = match full {
             true => &mut state.overflown,
@@ -167,6 +184,25 @@ impl Scripted {
     }
 }
 
+impl State {
+    fn submit(&mut self) {
+        for sqe in self.queued.drain(..) {
+            let is_end = sqe.opcode == opcode::AsyncCancel::CODE && sqe.op_flags & ANY != 0;
+            if self.lets_go && is_end {
+                for user_data in std::mem::take(&mut self.open) {
+                    self.completions.push_back(Completion {
+                        user_data,
+                        result: -libc::ECANCELED,
+                        flags: 0,
+                    });
+                }
+            }
+            self.open.insert(sqe.user_data);
+            self.submitted.push_back(sqe);
+        }
+    }
+}
+
 impl Kernel for Scripted {
     unsafe fn push(&mut self, entry: &squeue::Entry) -> bool {
         let state = &mut *self.0.borrow_mut();
@@ -189,11 +225,11 @@ impl Kernel for Scripted {
                 return Err(io::Error::from_raw_os_error(errno));
             }
             if submit {
-                state.submitted.extend(state.queued.drain(..));
+                state.submit();
             }
             let room = match state.completion_room {
                 0 => usize::MAX,
-                most => most - state.completions.len(),
+                most => most.saturating_sub(state.completions.len()),
             };
             let late = state.overflown.len().min(room);
             state.completions.extend(state.overflown.drain(..late));
