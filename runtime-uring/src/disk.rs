@@ -49,8 +49,8 @@ pub(crate) use transfer::{Buffer, Call, Transfer};
 /// The largest read, in bytes, that is tried on the loop: a copy of some 20 microseconds.
 const AT_ONCE: usize = 256 << 10;
 
-/// The largest read, in bytes, that is left to a ring: what is in the page cache the ring copies on
-/// the loop, and of more a thread's way there and back is a small part.
+/// The largest read, in bytes, that is left to a ring: what is in the page cache it copies on the
+/// loop, and of more a thread's way there and back is a small part.
 const BY_RING: usize = 4 << 20;
 
 /// Gives disk operations to threads, and holds a `Close` back until the operations before it are
@@ -210,6 +210,11 @@ impl Desk {
             false => None,
         };
         if let Some(steps) = steps {
+            // A ring would give it to a thread of the kernel, for it cannot know.
+            if steps.iter().all(Step::is_copying) {
+                let result = storage::read_steps(steps, slab.as_mut_slice());
+                return Route::Done(DiskDone::Read { op, slab, result });
+            }
             return entry.by_ring((op, storage), Way::Read, slab, steps);
         }
         self.give(storage, move |storage, files| {

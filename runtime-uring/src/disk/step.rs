@@ -100,6 +100,11 @@ impl Step {
         }));
     }
 
+    /// Whether to read it is to copy it, whatever is asked for.
+    pub(super) fn is_copying(&self) -> bool {
+        self.open.in_memory
+    }
+
     /// Whether it passes the page cache by.
     pub(super) fn is_direct(&self) -> bool {
         self.direct().is_some()

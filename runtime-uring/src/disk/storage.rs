@@ -515,6 +515,15 @@ fn hold(home: io::Result<Home>) -> Result<(Arc<Home>, StateFile), IoError> {
     Ok((home, state))
 }
 
+/// Carries out the steps of a read on this thread.
+pub(super) fn read_steps(steps: Vec<Step>, slab: &mut [u8]) -> Result<(), DiskError> {
+    for step in steps {
+        let index = step.index;
+        step.read(slab).map_err(|error| of_file(index, &error))?;
+    }
+    Ok(())
+}
+
 /// What there is of a file, under which of its names.
 fn look_at<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<Option<FoundFile>> {
     let FileKind::Regular { .. } = named.entry.kind else {

@@ -48,6 +48,10 @@ impl Scene {
     }
 
     fn with(options: Options) -> Self {
+        Scene::within(tempfile::tempdir().unwrap(), options)
+    }
+
+    fn within(folder: TempDir, options: Options) -> Self {
         let entry = |(len, at): (&u64, u32)| FileEntry {
             path: vec!["t".into(), at.to_string()],
             len: *len,
@@ -56,7 +60,6 @@ impl Scene {
         };
         let files = LENGTHS.iter().zip(0..).map(entry).collect();
         let layout = Arc::new(Layout::new(PIECE, files).unwrap());
-        let folder = tempfile::tempdir().unwrap();
         let basket = Basket::new(Waker::new().unwrap());
         let desk = Desk::new(&options, &basket).unwrap();
         let mut scene = Scene {
@@ -502,8 +505,11 @@ fn direct_writes_can_be_forbidden() {
         slab,
         spans,
     };
-    let transfer = scene.by_ring(read);
-    slab_of(scene.follow(transfer, whole));
+    match scene.desk.carry(read, true) {
+        Route::Ring(transfer) => slab_of(scene.follow(transfer, whole)),
+        Route::Done(done) => slab_of(done),
+        Route::Thread => panic!("it went to a thread"),
+    };
 }
 
 /// Threads write directly too, where there is no ring.
@@ -514,6 +520,32 @@ fn threads_write_what_the_ring_would() {
         slab_of(scene.perform(scene.piece(piece)));
     }
     scene.assert_written();
+}
+
+/// A file that lies in memory is read at once: a ring would give it to a thread of the kernel.
+#[test]
+fn what_is_in_memory_is_copied_at_once() {
+    let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
+        return eprintln!("SKIPPED what_is_in_memory_is_copied_at_once: no /dev/shm");
+    };
+    let mut scene = Scene::within(folder, Options::default());
+    for piece in 0..scene.layout.pieces() {
+        slab_of(scene.perform(scene.piece(piece)));
+    }
+    for piece in 0..scene.layout.pieces() {
+        let (mut slab, spans) = scene.slab(piece);
+        slab.as_mut_slice().fill(0);
+        let read = Disk::Read {
+            op: op(),
+            storage: STORAGE,
+            slab,
+            spans,
+        };
+        let Route::Done(done) = scene.desk.carry(read, true) else {
+            panic!("piece {piece} waits")
+        };
+        assert!(slab_of(done).as_slice() == scene.slab(piece).0.as_slice());
+    }
 }
 
 /// What would keep the loop busy for long is a thread's.
