@@ -23,6 +23,7 @@ mod closing;
 mod disk;
 mod ledger;
 mod net;
+mod pieces;
 mod protected;
 mod script;
 mod seeding;
@@ -160,6 +161,7 @@ pub fn cases() -> Vec<Case> {
         protected::CASES,
         closing::CASES,
         disk::CASES,
+        pieces::CASES,
         unfinished::CASES,
         seeding::CASES,
         work::CASES,

@@ -8,11 +8,6 @@
 //! read for an upload is small, though, and a thread's way there and back would cost more than the
 //! read.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the ring to come calls it")
-)]
-
 mod aside;
 mod cache;
 mod direct;

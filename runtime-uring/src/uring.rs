@@ -11,6 +11,7 @@
 mod buffers;
 mod connect;
 mod conns;
+mod files;
 mod kernel;
 mod listen;
 mod protected;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use io_uring::opcode;
 use io_uring::types::Fd;
-use ripcurrent_proto::api::{Disk, EndReason, Input, Net, Output, Transmission};
+use ripcurrent_proto::api::{EndReason, Input, Net, Output, Transmission};
 use ripcurrent_proto::base::id::{ConnId, Id};
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Backend, Machine, Turn};
@@ -37,6 +38,7 @@ use socket2::SockAddr;
 
 use crate::bell::{Ear, Waker};
 use crate::clock::Clock;
+use crate::disk::Transfer;
 use crate::doors::Doors;
 use crate::host::Control;
 use crate::options::{HostError, Options};
@@ -76,6 +78,7 @@ enum Operation {
     /// Into the ring's own buffers, once or until it is told to stop.
     Receive(ConnId),
     Send(Box<Sending>),
+    File(Box<Transfer>),
 }
 
 /// Something that has happened without the kernel.
@@ -263,8 +266,15 @@ impl<K: Kernel> Uring<K> {
         Ok(())
     }
 
-    /// Takes in what happens after the end.
+    /// Takes in what happens after the end. What was begun on files is brought to its end.
     fn forget(&mut self, Landed { flight, outcome }: Landed<Operation>) {
+        let flight = match flight {
+            Flight::Over(Operation::File(transfer)) => {
+                drop(self.transferred(transfer, outcome.result()));
+                return;
+            }
+            flight => flight,
+        };
         let is_accept = match &flight {
             Flight::Over(operation) => matches!(operation, Operation::Accept),
             Flight::On(id) => matches!(self.ring.get(*id), Some(Operation::Accept)),
@@ -293,6 +303,7 @@ impl<K: Kernel> Uring<K> {
             Operation::Connect { conn, .. } => self.on_connected(machine, conn, outcome.result()),
             Operation::Receive(conn) => self.on_received(machine, conn, outcome),
             Operation::Send(sending) => self.on_sent(machine, sending, outcome.result()),
+            Operation::File(transfer) => self.on_transferred(machine, transfer, outcome.result()),
         }
     }
 
@@ -348,12 +359,6 @@ impl<K: Kernel> Uring<K> {
                 self.bring_home(conn);
                 self.settle(conn);
             }
-        }
-    }
-
-    fn carry_disk(&mut self, disk: Disk) {
-        if let Some(done) = self.work.disk(disk) {
-            self.ready.push_back(Ready::Answer(Input::Disk(done)));
         }
     }
 

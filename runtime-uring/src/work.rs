@@ -10,7 +10,7 @@ use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::Instant;
 
 use crate::bell::Waker;
-use crate::disk::{Desk, Route};
+use crate::disk::{Desk, Route, Transfer};
 use crate::hash::{self, Kernel};
 use crate::options::Options;
 use crate::pool::{Basket, Finished, Pool};
@@ -51,8 +51,23 @@ impl Work {
     pub(crate) fn disk(&mut self, disk: Disk) -> Option<DiskDone> {
         match self.desk.carry(disk, false) {
             Route::Done(done) => Some(done),
-            Route::Thread | Route::Ring(_) => None,
+            Route::Thread => None,
+            Route::Ring(_) => unreachable!("nobody has offered a ring"),
         }
+    }
+
+    /// Starts a disk operation where there is a ring that can help.
+    pub(crate) fn disk_by_ring(&mut self, disk: Disk) -> Route {
+        self.desk.carry(disk, true)
+    }
+
+    /// The ring has done what it was given of a disk operation.
+    pub(crate) fn transferred(
+        &mut self,
+        transfer: Box<Transfer>,
+        result: io::Result<usize>,
+    ) -> Route {
+        self.desk.landed(transfer, result)
     }
 
     /// Hashes, together with others as far as there are some: see [`hash_due`](Self::hash_due).

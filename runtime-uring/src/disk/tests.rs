@@ -170,7 +170,7 @@ impl Scene {
         mut kernel: impl FnMut(Call) -> io::Result<usize>,
     ) -> DiskDone {
         loop {
-            let call = transfer.call().expect("there is something to do");
+            let call = transfer.call();
             match self.desk.landed(transfer, kernel(call)) {
                 Route::Ring(next) => transfer = next,
                 Route::Done(done) => return done,

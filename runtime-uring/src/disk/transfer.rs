@@ -74,20 +74,24 @@ impl Transfer {
 
     /// What is to be done next. Until it has come to its end nobody may touch the transfer, which
     /// keeps the descriptor open and the memory where it is, also when it is moved itself.
-    pub(crate) fn call(&mut self) -> Option<Call> {
-        let step = self.steps.last()?;
+    pub(crate) fn call(&mut self) -> Call {
+        let step = self
+            .steps
+            .last()
+            .expect("a transfer with nothing to do is over");
         let range = step.range.clone();
-        let len = u32::try_from(range.len()).ok()?;
+        // The kernel takes no more at once; the rest comes later.
+        let len = u32::try_from(range.len()).unwrap_or(1 << 30);
         let buffer = match self.way {
             Way::Read => Buffer::Read(self.slab.as_mut_slice()[range].as_mut_ptr()),
             Way::Write => Buffer::Write(self.slab.as_slice()[range].as_ptr()),
         };
-        Some(Call {
+        Call {
             descriptor: step.descriptor(),
             offset: step.offset,
             buffer,
             len,
-        })
+        }
     }
 
     /// What is asked for by [`call`](Self::call) has come to its end.
