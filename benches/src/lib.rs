@@ -1,5 +1,6 @@
 //! What the benchmarks share: torrents and crowds of peers, the same on each run.
 
+pub mod content;
 pub mod scene;
 
 use std::sync::Arc;
