@@ -1,152 +1,225 @@
 #!/usr/bin/env python3
-"""Processor time of a download, ours beside libtorrent's: seconds (user and system) per GiB.
+"""Ours beside every other client that is installed, on the same data, in turn.
 
-One libtorrent seed serves both over loopback. The two download the same data in turn, so that a
-machine that grows slower or faster meets both; what counts is the ratio within a round. What is
-measured is the whole process (getrusage of the child), checking and writing included; the start of
-Python is taken off libtorrent's account. Every download is compared byte for byte.
+    benches/compare/run.py --dir DIR
 
-Needs libtorrent for Python (`pip install libtorrent`) and three times the size in --dir.
+Each scenario is done by each contender in each round, and who begins changes from round to round, so
+that a machine that grows slower or faster meets all of them; what counts is the ratio within a round.
+The other side is always the load peer (benches/load), which costs little and tells what it took.
+
+CPU-s/GiB are processor seconds, user and system, of all threads of a client, for each GiB moved, until
+the download is complete or the seeding begins and ends; what a client takes to start without a torrent
+(Python, Qt) is taken off. What the kernel writes out later on its own account is on nobody's. MiB/s
+count from the first block that the seeds send. Every download is compared byte for byte.
+
+DIR should lie on a real file system with room for four times the largest size. Run by root, everything
+is measured as another user; locked memory is limited to 8 MiB in any case.
 """
 
 import argparse
-import filecmp
+import json
 import os
 import pathlib
-import random
+import platform
+import pwd
+import resource
 import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PEER = ROOT / "cli" / "tests" / "interop" / "libtorrent_peer.py"
-GIB = 1 << 30
-MIB = 1 << 20
+import figures
+import memory
+import plot
+import stage as stages
+from clients import OTHERS, Ours
+from process import Failed
+from scenarios import Floor, Sizes, scenarios
+from stage import MIB
+
+MEMORY_SCENARIOS = ["idle-peers", "idle-torrents"]
+
+# They work as others do, with another number.
+SKIPPED_BY_SMOKE = ["twenty-seeds", "seed-eight"]
+
+
+def arguments():
+    known = [*scenarios(None, None), *MEMORY_SCENARIOS]
+    others = [other.name for other in OTHERS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--dir", default=".", help="where to work (default: here)")
+    add("--rounds", type=int, default=5, help="(default: 5)")
+    add("--scenario", action="append", choices=known, help="only this; may be repeated")
+    add("--client", action="append", choices=others, help="only this other; may be repeated")
+    add("--alone", action="store_true", help="no other client at all")
+    add("--backend", action="append", help="ours by this backend; may be repeated")
+    add("--mib", type=int, default=1024, help="size of a transfer (default: 1024)")
+    add("--check-mib", type=int, default=4096, help="size of a recheck (default: 4096)")
+    add("--files", type=int, default=5000, help="number of small files (default: 5000)")
+    add("--peers", type=int, default=1000, help="number of idle peers (default: 1000)")
+    add("--torrents", type=int, default=10_000, help="number of idle torrents (default: 10000)")
+    add("--smoke", action="store_true", help="everything once and tiny: that it works, not how fast")
+    add("--program", help="our program (default: build it)")
+    add("--python", default=os.environ.get("RIPCURRENT_PYTHON"), help="one that has libtorrent")
+    add("--rqbit", help="where rqbit is (default: on the PATH)")
+    add("--user", default="nobody", help="whom root becomes (default: nobody)")
+    add("--json", help="write all figures there")
+    add("--plot", help="draw them there, as SVG")
+    args = parser.parse_args()
+    if args.smoke:
+        args.rounds, args.mib, args.check_mib, args.files = 1, 8, 16, 50
+        args.peers, args.torrents = 20, 20
+        args.scenario = args.scenario or [name for name in known if name not in SKIPPED_BY_SMOKE]
+    return args
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dir", default=".", help="where to work (default: here)")
-    parser.add_argument("--mib", type=int, default=1024, help="size in MiB (default: 1024)")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of downloads (default: 5)")
-    parser.add_argument("--program", help="our program (default: build it)")
-    args = parser.parse_args()
-    program = args.program or build()
-    with tempfile.TemporaryDirectory(prefix="ripcurrent-compare-", dir=args.dir) as folder:
-        measure(pathlib.Path(folder), program, args.mib * MIB, args.rounds)
+    args = arguments()
+    folder = stages.prepare(args)
+    try:
+        return compare(args, stages.Stage(folder))
+    finally:
+        if stages.PREPARED not in os.environ:
+            stages.collect(folder, args)
+            shutil.rmtree(folder)
 
 
-def build():
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
-    return str(ROOT / "target" / "release" / "ripcurrent")
+def compare(args, stage):
+    wanted = args.scenario or [*scenarios(stage, None), *MEMORY_SCENARIOS]
+    ours = [Ours(stage.program, backend) for backend in args.backend or [None]]
+    contenders, versions = find(args, stage, ours)
+    machine = describe(stage)
+    results = figures.Results([contender.name for contender in contenders])
+    sizes = Sizes(args.mib * MIB, args.mib * MIB, args.check_mib * MIB, args.files)
+    for name, make in scenarios(stage, sizes).items():
+        if name in wanted:
+            measure(name, make, contenders, args.rounds, results)
+    idle = weigh(args, stage, ours[0], wanted)
+    verdicts = [told for one in ours for told in figures.judge(results, one.name)]
+    report(results, ours, verdicts, idle)
+    whole = {
+        "machine": machine,
+        "versions": versions,
+        "rounds": args.rounds,
+        "bytes": vars(sizes),
+        "scenarios": results.scenarios,
+        "verdicts": verdicts,
+        "idle": idle,
+    }
+    (stage.folder / "result.json").write_text(json.dumps(whole, indent=1) + "\n")
+    title = f"Processor seconds per GiB ({args.mib} MiB, {machine['cpu']}, {machine['filesystem']})"
+    (stage.folder / "result.svg").write_text(plot.draw(results, title))
+    return 1 if any(None in rounds for rounds in ours_in(results, ours)) else 0
 
 
-def measure(folder, program, size, rounds):
-    source = folder / "seed" / "data.bin"
-    torrent = folder / "data.torrent"
-    write(source, size)
-    create = [program, "create", str(source), "-o", str(torrent)]
-    subprocess.run(create, check=True, stdout=subprocess.DEVNULL)
-    with seed(torrent, source.parent, folder / "seed.log") as address:
-        contenders = {
-            "ripcurrent": lambda into: ours(program, torrent, into, address),
-            "libtorrent": lambda into: libtorrent(torrent, into, address),
-        }
-        figures = {name: [] for name in contenders}
-        print(f"{size / GIB:.3f} GiB, processor seconds per GiB (wall seconds)")
-        for number in range(1, rounds + 1):
-            words = []
-            # Who goes first changes from round to round.
-            order = sorted(contenders, reverse=number % 2 == 0)
-            for name in order:
-                seconds, wall = download(folder, source, contenders[name])
-                figures[name].append(seconds / (size / GIB))
-                words.append(f"{name} {figures[name][-1]:.3f} ({wall:.2f})")
-            print(f"round {number}: " + ", ".join(sorted(words)), flush=True)
-    for name, values in figures.items():
-        spread = f"{min(values):.3f} to {max(values):.3f}"
-        print(f"{name}: median {statistics.median(values):.3f} CPU-s/GiB ({spread})")
-    ratios = [a / b for a, b in zip(figures["ripcurrent"], figures["libtorrent"])]
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    print(f"ripcurrent / libtorrent: median {statistics.median(ratios):.2f} ({spread})")
+def find(args, stage, ours):
+    """All contenders, ours first, and what they say that they are."""
+    contenders, versions = list(ours), {}
+    for one in ours:
+        versions[one.name] = one.version()
+    for other in [] if args.alone else OTHERS:
+        if args.client and other.name not in args.client:
+            continue
+        if args.smoke and other.takes_its_time:
+            print(f"{other.name} is left out: it takes its time to begin")
+            continue
+        if found := other.find(args):
+            contenders.append(found)
+            versions[other.name] = found.version()
+        else:
+            print(f"{other.name} is not installed")
+    contenders.append(Floor(stage.floor))
+    versions["floor"] = contenders[-1].version()
+    for name, version in versions.items():
+        print(f"{name}: {version}")
+    return contenders, versions
 
 
-def write(path, size):
-    """The same bytes each time, not compressible."""
-    path.parent.mkdir()
-    generator = random.Random(1)
-    with open(path, "wb") as file:
-        for at in range(0, size, MIB):
-            file.write(generator.randbytes(min(MIB, size - at)))
+def describe(stage):
+    """Where it is measured, and as whom."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    machine = {
+        "cpu": f"{len(models)} x {models[0]}" if models else platform.machine(),
+        "kernel": platform.release(),
+        "filesystem": stage.filesystem(),
+        "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "locked_memory_mib": resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] / MIB,
+        "load_before": os.getloadavg()[0],
+    }
+    print(
+        "on {cpu}, Linux {kernel}, {filesystem}; as {user}, who may lock {locked_memory_mib:.0f} MiB;"
+        " {load_before:.1f} others running".format(**machine),
+        flush=True,
+    )
+    return machine
 
 
-class seed:
-    """A libtorrent seed, ended with the block."""
-
-    def __init__(self, torrent, data, log):
-        self.address = "127.0.7.2:6881"
-        command = peer(torrent, data, self.address)
-        self.log = log
-        with open(log, "w", encoding="utf-8") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-
-    def __enter__(self):
-        while "complete " not in self.log.read_text():
-            if self.process.poll() is not None:
-                sys.exit("the seed ended:\n" + self.log.read_text())
-            time.sleep(0.1)
-        return self.address
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+def measure(name, make, contenders, rounds, results):
+    with make() as scene:
+        present = [one for one in contenders if scene.has_floor or not isinstance(one, Floor)]
+        for number in range(rounds):
+            turn = number % len(present)
+            for contender in present[turn:] + present[:turn]:
+                try:
+                    measured = scene.measure(contender)
+                except Failed as failure:
+                    print(f"{name}: {contender.name} failed: {failure}", file=sys.stderr, flush=True)
+                    measured = None
+                # What one has left to be written is not to burden the next.
+                os.sync()
+                results.add(name, contender.name, measured)
+                tell(name, number, contender, measured)
+    print("\n".join(["", *figures.table(results, name), ""]), flush=True)
 
 
-def peer(torrent, data, listen, *more):
-    python = os.environ.get("RIPCURRENT_PYTHON", sys.executable)
-    return [python, str(PEER), "--torrent", str(torrent), "--data", str(data), "--listen", listen, *more]
+def tell(name, number, contender, measured):
+    if not measured:
+        return
+    busy = f", load peer {measured['load_busy']:.0%} busy" if "load_busy" in measured else ""
+    print(
+        f"{name} {number + 1}: {contender.name} {measured['cpu_s_per_gib']:.3f} CPU-s/GiB,"
+        f" {measured['mib_per_s']:.0f} MiB/s, {measured['memory_mib']:.0f} MiB{busy}",
+        flush=True,
+    )
 
 
-def ours(program, torrent, into, address):
-    command = [program, "--no-config", "download", str(torrent), "-o", str(into), "--no-seed", "-q"]
-    command += ["--bind", "127.0.7.3", "--port", "6882", "--peer", address]
-    return run(command, into / "log")[:2]
+def weigh(args, stage, ours, wanted):
+    """The scenarios of memory, which are about ours alone."""
+    idle = {}
+    for name, weighing, count in [
+        ("idle-peers", memory.idle_peers, args.peers),
+        ("idle-torrents", memory.idle_torrents, args.torrents),
+    ]:
+        if name in wanted:
+            try:
+                idle[name] = weighing(stage, ours, count)
+            except Failed as failure:
+                print(f"{name}: failed: {failure}", file=sys.stderr, flush=True)
+                idle[name] = None
+    return idle
 
 
-def libtorrent(torrent, into, address):
-    command = peer(torrent, into, "127.0.7.4:6883", "--peer", address, "--leave")
-    seconds, wall, said = run(command, into / "log")
-    starting = next(line for line in said.splitlines() if line.startswith("starting took "))
-    return seconds - float(starting.split()[-1]), wall
+def report(results, ours, verdicts, idle):
+    print("Targets")
+    for told in verdicts:
+        print("  " + figures.verdict(told))
+    for one in ours:
+        if peak := figures.peak(results, one.name):
+            met = "met" if peak <= figures.MEMORY_MIB else "MISSED"
+            print(f"  {one.name}: at most {peak:.0f} MiB, wanted <= {figures.MEMORY_MIB}: {met}")
+    for line in figures.idle_lines(idle):
+        print("  " + line)
 
 
-def download(folder, source, contender):
-    """Processor and wall seconds of one download, compared and removed again."""
-    into = folder / "into"
-    into.mkdir()
-    result = contender(into)
-    if not filecmp.cmp(source, into / source.name, shallow=False):
-        sys.exit("the downloaded bytes are not the seeded ones")
-    shutil.rmtree(into)
-    return result
-
-
-def run(command, log):
-    """Runs to the end; processor seconds of the child, wall seconds, what it said."""
-    begun = time.monotonic()
-    with open(log, "w", encoding="utf-8") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(child.pid, 0)
-    wall = time.monotonic() - begun
-    child.returncode = os.waitstatus_to_exitcode(status)
-    said = log.read_text()
-    if child.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{said}")
-    return usage.ru_utime + usage.ru_stime, wall, said
+def ours_in(results, ours):
+    """What ours did in every scenario."""
+    names = [one.name for one in ours]
+    for contenders in results.scenarios.values():
+        yield from (rounds for name, rounds in contenders.items() if name in names)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
