@@ -1,6 +1,6 @@
 //! `create`: a torrent of a file or folder.
 //!
-//! The data is read once, in order, in small steps: memory does not grow with it.
+//! The data is read once, in small steps: memory does not grow with it.
 
 mod hash;
 mod walk;

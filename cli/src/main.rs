@@ -11,6 +11,7 @@ mod download;
 mod escape;
 mod exit;
 mod facts;
+mod hashing;
 mod inspect;
 mod jobs;
 mod json;

@@ -1,18 +1,14 @@
-//! The hashes of all pieces of data on the disk.
+//! The hashes of all pieces of data on the disk that is to become a torrent.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use ripcurrent_proto::meta::layout::{FileEntry, Layout};
-use sha1::{Digest, Sha1};
+use ripcurrent_proto::meta::layout::{FileEntry, Layout, PieceIndex};
 
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
+use crate::hashing::{self, Data};
 use crate::stop::Stop;
-
-/// Bytes read in one step.
-const STEP: usize = 1 << 20;
 
 /// Hashes the files of `layout`, which lie at `paths` in the same order; `None` if it was stopped.
 /// `progress` is told the bytes hashed so far.
@@ -20,48 +16,33 @@ pub(crate) fn hash_pieces(
     layout: &Layout,
     paths: &[PathBuf],
     stop: &Stop,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> Result<Option<Vec<[u8; 20]>>, Failure> {
-    let mut pieces = Pieces::new(layout.piece_length());
-    let mut step = vec![0; STEP];
-    let mut done = 0;
+    let all: Vec<Option<PathBuf>> = paths.iter().cloned().map(Some).collect();
+    let data = Data {
+        layout,
+        paths: &all,
+    };
+    let Some(digests) = hashing::hash_pieces(data, stop, progress)? else {
+        return Ok(None);
+    };
     for (file, path) in layout.files().iter().zip(paths) {
-        let read = |error| Failure::disk("read", path, error);
-        let mut source = File::open(path).map_err(read)?;
-        let mut left = file.len;
-        while left > 0 {
-            if stop.is_asked() {
-                return Ok(None);
-            }
-            let most = left.min(STEP as u64) as usize;
-            let got = read_some(&mut source, &mut step[..most]).map_err(read)?;
-            if got == 0 {
-                return Err(changed(path));
-            }
-            pieces.update(&step[..got]);
-            left -= got as u64;
-            done += got as u64;
-            progress(done);
-        }
-        check_end(&source, file, path)?;
+        check_len(file, path)?;
     }
-    Ok(Some(pieces.finish()))
+    let digests = (0..).zip(digests).map(|(piece, digest)| {
+        digest.ok_or_else(|| {
+            // It was shorter for a moment.
+            let spans = layout.spans(layout.whole(PieceIndex(piece)));
+            let file = spans.iter().find_map(|span| span.file);
+            changed(file.map_or(Path::new(""), |file| &paths[file.at()]))
+        })
+    });
+    digests.collect::<Result<_, _>>().map(Some)
 }
 
-fn read_some(source: &mut File, step: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match source.read(step) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// A file that grew since it was listed is not the file that the torrent would name.
-fn check_end(source: &File, file: &FileEntry, path: &Path) -> Result<(), Failure> {
-    let metadata = source
-        .metadata()
-        .map_err(|error| Failure::disk("read", path, error))?;
+/// A file whose length changed since it was listed is not the file that the torrent would name.
+fn check_len(file: &FileEntry, path: &Path) -> Result<(), Failure> {
+    let metadata = fs::metadata(path).map_err(|error| Failure::disk("read", path, error))?;
     if metadata.len() == file.len {
         Ok(())
     } else {
@@ -74,57 +55,18 @@ fn changed(path: &Path) -> Failure {
     Failure::new(Exit::CheckFailed, what).remedy("Try again when nothing writes to it any more.")
 }
 
-/// A row of bytes cut into pieces.
-struct Pieces {
-    piece_len: usize,
-    hash: Sha1,
-    /// Bytes of the current piece.
-    filled: usize,
-    digests: Vec<[u8; 20]>,
-}
-
-impl Pieces {
-    fn new(piece_len: u32) -> Self {
-        Pieces {
-            piece_len: piece_len as usize,
-            hash: Sha1::new(),
-            filled: 0,
-            digests: Vec::new(),
-        }
-    }
-
-    fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(self.piece_len - self.filled));
-            self.hash.update(now);
-            self.filled += now.len();
-            if self.filled == self.piece_len {
-                self.digests.push(self.hash.finalize_reset().into());
-                self.filled = 0;
-            }
-            bytes = later;
-        }
-    }
-
-    fn finish(mut self) -> Vec<[u8; 20]> {
-        if self.filled > 0 {
-            self.digests.push(self.hash.finalize().into());
-        }
-        self.digests
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use ripcurrent_proto::meta::layout::FileKind;
-    use std::fs;
+    use sha1::{Digest, Sha1};
 
-    /// Pieces run across files and steps as if all files were one.
+    /// Pieces run across files as if all files were one, and the last word of the progress is all of
+    /// it.
     #[test]
     fn pieces_run_across_files() {
         let dir = tempfile::tempdir().unwrap();
-        let lens = [5usize, 0, STEP + 3, 40_000];
+        let lens = [5usize, 0, (1 << 20) + 3, 40_000];
         let mut all = Vec::new();
         let mut files = Vec::new();
         let mut paths = Vec::new();

@@ -1,41 +1,30 @@
-//! Reads and hashes what is there on all cores; nothing is changed.
+//! What of the data is right.
 //!
 //! What is judged as one is a piece, or, where a torrent has no v1 half (BEP 52), a file.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::num::NonZeroUsize;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use ripcurrent_proto::meta::layout::{FileIndex, FileSpan, Layout, PieceIndex};
 use ripcurrent_proto::meta::{Torrent, merkle};
-use sha1::{Digest, Sha1};
+use ripcurrent_runtime_uring::hash::{self, Kernel};
 
 use crate::exit::Failure;
+use crate::hashing::{self, Crew, Read, Reader, hash_pieces, in_parallel};
 use crate::stop::Stop;
 
-/// Bytes read in one step.
+/// Bytes of a file read in one step: whole leaves.
 const STEP: usize = 1 << 20;
 /// The leaves of BEP 52, in bytes.
 const LEAF: usize = 16 << 10;
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(100);
 
 /// What became of a piece.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It is what the torrent says.
     Right,
     /// It is something else.
     Wrong,
     /// Not all of it is there.
-    #[default]
     Absent,
 }
 
@@ -53,57 +42,45 @@ impl Data<'_> {
         progress: impl FnMut(u64),
     ) -> Result<Option<Vec<Found>>, Failure> {
         let layout = self.torrent.layout();
-        if self.torrent.hashes().v1.is_some() {
-            let work = |piece: usize, reader: &mut Reader<'_>| {
-                let piece = PieceIndex(piece as u32);
-                let found = self.judge_piece(piece, reader)?;
-                Ok((found, layout.piece_len(piece).into()))
-            };
-            return in_parallel(self, layout.pieces() as usize, stop, progress, work);
-        }
-        let work = |file: usize, reader: &mut Reader<'_>| {
-            let file = FileIndex(file as u32);
-            Ok((
-                self.judge_file(file, reader)?,
-                layout.files()[file.at()].len,
-            ))
+        let data = hashing::Data {
+            layout,
+            paths: self.paths,
         };
-        let files = in_parallel(self, layout.files().len(), stop, progress, work)?;
+        if self.torrent.hashes().v1.is_some() {
+            let digests = hash_pieces(data, stop, progress)?;
+            return Ok(digests.map(|digests| self.judge_pieces(&digests)));
+        }
+        let tools = || Leaves::new(data);
+        let task = |file: usize, leaves: &mut Leaves<'_>, crew: &Crew<'_>| {
+            self.judge_file(FileIndex(file as u32), leaves, crew)
+        };
+        let files = in_parallel(layout.files().len(), stop, progress, tools, task)?;
         Ok(files.map(|files| pieces_of_files(layout, &files)))
     }
 
-    fn judge_piece(&self, piece: PieceIndex, reader: &mut Reader<'_>) -> Result<Found, Failure> {
-        let layout = self.torrent.layout();
-        let mut hash = Sha1::new();
-        for span in layout.spans(layout.whole(piece)) {
-            if !reader.feed(span, u64::from(span.len), |bytes| hash.update(bytes))? {
-                return Ok(Found::Absent);
-            }
-        }
-        let digest: [u8; 20] = hash.finalize().into();
-        Ok(verdict(self.torrent.piece_hash_v1(piece) == Some(digest)))
+    fn judge_pieces(&self, digests: &[Option<[u8; 20]>]) -> Vec<Found> {
+        let judge = |(piece, digest): (u32, &Option<[u8; 20]>)| match digest {
+            Some(_) => verdict(self.torrent.piece_hash_v1(PieceIndex(piece)) == *digest),
+            None => Found::Absent,
+        };
+        (0..).zip(digests).map(judge).collect()
     }
 
-    fn judge_file(&self, file: FileIndex, reader: &mut Reader<'_>) -> Result<Found, Failure> {
+    fn judge_file(
+        &self,
+        file: FileIndex,
+        leaves: &mut Leaves<'_>,
+        crew: &Crew<'_>,
+    ) -> Result<Found, Failure> {
         let len = self.torrent.layout().files()[file.at()].len;
         let Some(root) = self.torrent.facts(file).pieces_root.filter(|_| len > 0) else {
+            crew.tell(len);
             return Ok(Found::Right);
         };
-        let whole = FileSpan {
-            file: Some(file),
-            offset: 0,
-            len: 0,
-            aside: false,
-        };
-        let mut leaves = Vec::new();
-        // Every step but the last is a whole number of leaves.
-        let is_there = reader.feed(whole, len, |bytes| {
-            leaves.extend(bytes.chunks(LEAF).map(merkle::leaf));
-        })?;
-        if !is_there {
-            return Ok(Found::Absent);
-        }
-        Ok(verdict(merkle::root(leaves, 0) == Some(root)))
+        Ok(match leaves.of(file, len, crew)? {
+            Some(leaves) => verdict(merkle::root(leaves, 0) == Some(root)),
+            None => Found::Absent,
+        })
     }
 }
 
@@ -124,126 +101,52 @@ fn pieces_of_files(layout: &Layout, files: &[Found]) -> Vec<Found> {
     pieces
 }
 
-/// Does `work` for each number below `count` on all cores, the results in order.
-fn in_parallel(
-    data: &Data<'_>,
-    count: usize,
-    stop: &Stop,
-    mut progress: impl FnMut(u64),
-    work: impl Fn(usize, &mut Reader<'_>) -> Result<(Found, u64), Failure> + Sync,
-) -> Result<Option<Vec<Found>>, Failure> {
-    let results = Mutex::new(vec![Found::default(); count]);
-    let refused = Mutex::new(None);
-    let (next, done, broken) = (
-        AtomicUsize::new(0),
-        AtomicU64::new(0),
-        AtomicBool::new(false),
-    );
-    let (at_work, workers) = channel::<()>();
-    let labour = |_at_work: std::sync::mpsc::Sender<()>| {
-        let mut reader = Reader::new(data);
-        while !stop.is_asked() && !broken.load(Ordering::Relaxed) {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                break;
-            }
-            match work(number, &mut reader) {
-                Ok((found, bytes)) => {
-                    results.lock().unwrap_or_else(PoisonError::into_inner)[number] = found;
-                    done.fetch_add(bytes, Ordering::Relaxed);
-                }
-                Err(failure) => {
-                    broken.store(true, Ordering::Relaxed);
-                    refused
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .get_or_insert(failure);
-                }
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        for _ in 0..cores.min(count) {
-            let at_work = at_work.clone();
-            scope.spawn(|| labour(at_work));
-        }
-        drop(at_work);
-        while let Err(RecvTimeoutError::Timeout) = workers.recv_timeout(TICK) {
-            progress(done.load(Ordering::Relaxed));
-        }
-    });
-    match refused.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failure) => Err(failure),
-        None if stop.is_asked() => Ok(None),
-        None => Ok(Some(
-            results.into_inner().unwrap_or_else(PoisonError::into_inner),
-        )),
-    }
-}
-
-/// Reads files one after another, the last one open.
-struct Reader<'a> {
-    data: &'a Data<'a>,
-    open: Option<(FileIndex, File)>,
+/// What a thread hashes the leaves of files with.
+struct Leaves<'a> {
+    kernel: Kernel,
+    reader: Reader<'a>,
     step: Vec<u8>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(data: &'a Data<'a>) -> Self {
-        Reader {
-            data,
-            open: None,
+impl<'a> Leaves<'a> {
+    fn new(data: hashing::Data<'a>) -> Self {
+        Leaves {
+            kernel: Kernel::best(),
+            reader: Reader::new(data),
             step: vec![0; STEP],
         }
     }
 
-    /// Hands `len` bytes to `take`, from where `span` begins; false if not all of them are there.
-    fn feed(
+    /// The leaves of a file of `len` bytes; `None` if not all of it is there.
+    fn of(
         &mut self,
-        span: FileSpan,
+        file: FileIndex,
         len: u64,
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<bool, Failure> {
-        let mut at = span.offset;
-        let end = span.offset + len;
-        while at < end {
-            let most = (end - at).min(STEP as u64) as usize;
-            match span.file {
-                None => self.step[..most].fill(0),
-                Some(file) if !self.read(file, at, most)? => return Ok(false),
-                Some(_) => {}
+        crew: &Crew<'_>,
+    ) -> Result<Option<Vec<merkle::Hash>>, Failure> {
+        let mut leaves = Vec::new();
+        let mut offset = 0;
+        while offset < len && !crew.is_over() {
+            let step = &mut self.step[..(len - offset).min(STEP as u64) as usize];
+            let span = FileSpan {
+                file: Some(file),
+                offset,
+                len: step.len() as u32,
+                aside: false,
+            };
+            if self.reader.read(&[span], step)? == Read::Absent {
+                crew.tell(len - offset);
+                return Ok(None);
             }
-            take(&self.step[..most]);
-            at += most as u64;
+            let blocks: Vec<&[u8]> = step.chunks(LEAF).collect();
+            let hashed = leaves.len();
+            leaves.resize(hashed + blocks.len(), [0; 32]);
+            hash::sha256(self.kernel, &blocks, &mut leaves[hashed..]);
+            crew.tell(step.len() as u64);
+            offset += step.len() as u64;
         }
-        Ok(true)
+        Ok(Some(leaves))
     }
-
-    fn read(&mut self, file: FileIndex, at: u64, len: usize) -> Result<bool, Failure> {
-        let Some(path) = &self.data.paths[file.at()] else {
-            return Ok(false);
-        };
-        let open = match self.open.take() {
-            Some((open, handle)) if open == file => Ok(handle),
-            _ => File::open(path),
-        };
-        let result = open.and_then(|handle| {
-            let read = handle.read_exact_at(&mut self.step[..len], at);
-            self.open = Some((file, handle));
-            read
-        });
-        match result {
-            Ok(()) => Ok(true),
-            Err(error) if is_absence(&error) => Ok(false),
-            Err(error) => Err(Failure::disk("read", path, error)),
-        }
-    }
-}
-
-/// Whether the file ended or went away: then something is missing, and nothing failed.
-fn is_absence(error: &io::Error) -> bool {
-    [ErrorKind::UnexpectedEof, ErrorKind::NotFound].contains(&error.kind())
 }
 
 #[cfg(test)]
