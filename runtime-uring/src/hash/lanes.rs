@@ -173,3 +173,97 @@ impl<'a, const W: usize> Lanes<'a, W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        /// The messages and the blocks of each call of a kernel.
+        static CALLS: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// In place of a kernel: a state counts its blocks and sums them up by their place.
+    fn count(states: &mut [[u32; 2]], blocks: &[&[Block]]) {
+        CALLS.with_borrow_mut(|calls| calls.push((states.len(), blocks[0].len())));
+        for (state, blocks) in states.iter_mut().zip(blocks) {
+            for block in *blocks {
+                state[0] += 1;
+                state[1] += state[0] * u32::from(block[0]);
+            }
+        }
+    }
+
+    const LADDER: Ladder<2> = &[
+        Rung {
+            lanes: 4,
+            least: 3,
+            compress: count,
+        },
+        Rung {
+            lanes: 1,
+            least: 1,
+            compress: count,
+        },
+    ];
+
+    /// Runs messages of so many blocks and, where told so, an end; what the kernels were called for.
+    fn run_all(lens: &[(usize, bool)]) -> Vec<(usize, usize)> {
+        let bodies: Vec<Vec<Block>> = (1..)
+            .zip(lens)
+            .map(|(byte, (len, _))| vec![[byte; 64]; *len])
+            .collect();
+        let messages = bodies.iter().zip(lens).map(|(body, (_, ends))| Message {
+            state: [0; 2],
+            body,
+            end: match ends {
+                true => Padding::new(&[], 64 * body.len() as u64),
+                false => Padding::NONE,
+            },
+        });
+        let mut states = vec![None; lens.len()];
+        CALLS.take();
+        let done = |place: usize, state| {
+            assert!(states[place].replace(state).is_none(), "{place} ends once");
+        };
+        // SAFETY: the rungs need no instructions of their own.
+        unsafe { run(LADDER, messages, done) };
+        for ((byte, state), (len, ends)) in (1..).zip(states).zip(lens) {
+            let (len, end) = (*len as u32, u32::from(*ends));
+            let sum = byte * len * (len + 1) / 2 + end * (len + 1) * 0x80;
+            assert_eq!(state, Some([len + end, sum]), "message {byte} of {lens:?}");
+        }
+        CALLS.take()
+    }
+
+    /// Equal messages go side by side to their end; of those left over, too few for the wide
+    /// kernel, each goes alone.
+    #[test]
+    fn few_messages_leave_the_wide_kernel() {
+        assert_eq!(run_all(&[(9, true); 4]), [(4, 9), (4, 1)]);
+        assert_eq!(run_all(&[(9, true); 3]), [(3, 9), (3, 1)]);
+        assert_eq!(run_all(&[(9, true)]), [(1, 9), (1, 1)]);
+        let six = run_all(&[(9, true); 6]);
+        assert_eq!(six, [(4, 9), (4, 1), (1, 9), (1, 1), (1, 9), (1, 1)]);
+    }
+
+    /// A lane whose message ends takes the next one while the others go on; the last ones go on
+    /// alone from where they are.
+    #[test]
+    fn a_lane_that_ends_takes_the_next_message() {
+        let calls = run_all(&[(2, false), (9, false), (9, false), (9, false), (7, false)]);
+        assert_eq!(calls, [(4, 2), (4, 7)]);
+        let calls = run_all(&[(2, false), (5, false), (9, false)]);
+        assert_eq!(calls, [(3, 2), (1, 7), (1, 3)]);
+    }
+
+    /// Messages without a block are over before they begin, and take no lane.
+    #[test]
+    fn nothing_takes_no_lane() {
+        assert_eq!(run_all(&[]), []);
+        assert_eq!(run_all(&[(0, false); 9]), []);
+        assert_eq!(run_all(&[(0, false), (3, false), (0, false)]), [(1, 3)]);
+    }
+}

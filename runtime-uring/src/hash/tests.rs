@@ -34,9 +34,19 @@ fn check(lens: &[usize]) {
     }
 }
 
+/// Little enough for Miri (`cargo +nightly miri test -p ripcurrent-runtime-uring hash::`), which has
+/// the kernels that it is told of: `RUSTFLAGS="-C target-feature=+avx2,+avx512f,+avx512bw"`. It does
+/// not know the SHA-1 instructions; those the fuzz target runs under a sanitizer.
+#[test]
+fn a_few_messages() {
+    check(&[0, 1, 55, 56, 64, 130, 200, 64, 3, 500]);
+    check(&[64]);
+}
+
 /// Every length around the edges of blocks: where the end still fits, where it takes a block of its
 /// own; alone and all side by side.
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn every_length_around_the_edges_of_blocks() {
     let lens: Vec<usize> = (0..=200)
         .chain([1023, 1024, 1025, 16_383, 16_384])
@@ -50,6 +60,7 @@ fn every_length_around_the_edges_of_blocks() {
 
 /// Every count of messages around the widths of the kernels, none included.
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn every_count_around_the_lanes() {
     for count in 0..=40 {
         check(&vec![640; count]);
@@ -59,6 +70,7 @@ fn every_count_around_the_lanes() {
 
 /// As in a torrent: equal pieces and a last one that is shorter, at any place.
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn a_last_piece_among_equal_ones() {
     for place in 0..17 {
         let mut lens = [16 << 10; 17];
@@ -72,6 +84,7 @@ proptest! {
 
     /// Messages of any lengths, in any number.
     #[test]
+    #[cfg_attr(miri, ignore = "too much for Miri")]
     fn any_lengths(lens in vec(prop_oneof![0..200usize, 0..5_000usize], 0..50)) {
         check(&lens);
     }
@@ -79,6 +92,7 @@ proptest! {
     /// A message hashed part by part has the digest of the whole, whatever is hashed beside it and
     /// however the parts lie in memory.
     #[test]
+    #[cfg_attr(miri, ignore = "too much for Miri")]
     fn any_parts(
         cuts in vec(vec(0..20usize, 4), 1..20),
         rests in vec(0..200usize, 20),
