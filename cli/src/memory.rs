@@ -134,7 +134,7 @@ mod tests {
         let around = (24 << 20) + torrent_file(&torrent) + receiving;
         assert_eq!(memory.total(), engine + around);
         let shared = Memory::of(&config, BackendName::Uring, [&torrent].into_iter());
-        assert_eq!(shared.receiving, (2 << 20) + 83 * (8 << 10));
+        assert_eq!(shared.receiving, (4 << 20) + 83 * (8 << 10));
         let line = memory.to_string();
         let begin = "memory: 24 MiB for the program + ";
         assert!(line.starts_with(begin), "{line}");

@@ -58,7 +58,7 @@ const LEAST_KERNEL: (u32, u32) = (6, 1);
 /// The buffers that connections receive into.
 const BUFFERS: Shape = Shape {
     count: 8,
-    size: 256 << 10,
+    size: 512 << 10,
 };
 
 /// The memory of all buffers that connections receive into, in bytes.
@@ -113,8 +113,9 @@ struct Uring<K: Kernel> {
     bell: Option<Id>,
     ready: VecDeque<Ready>,
     conns: Conns,
-    /// Connections to be looked at before the loop waits.
+    /// Connections to be looked at before the loop waits, and those of them that come first.
     noted: Vec<ConnId>,
+    starved: Vec<ConnId>,
     boxes: Boxes,
     doors: Doors,
     door: Option<Door>,
@@ -181,6 +182,7 @@ impl<K: Kernel> Uring<K> {
             ready: VecDeque::new(),
             conns: Conns::default(),
             noted: Vec::new(),
+            starved: Vec::new(),
             boxes: Boxes::default(),
             doors: Doors::new(options),
             door: None,

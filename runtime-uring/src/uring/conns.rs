@@ -26,6 +26,8 @@ pub(super) struct Conn {
     /// Bytes received, and the offset up to which there is credit.
     pub(super) received: u64,
     pub(super) until: u64,
+    /// Something was received since the last receive was started.
+    pub(super) fed: bool,
     /// Sending has failed: nothing more will be received than what was received before.
     pub(super) failed: Option<EndReason>,
     /// It will be looked at before the loop waits.
@@ -69,6 +71,7 @@ impl Conn {
             transmitting: false,
             received: 0,
             until: 0,
+            fed: false,
             failed: None,
             noted: false,
             ended: false,

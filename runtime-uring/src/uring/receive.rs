@@ -10,7 +10,7 @@
 //! What is to be done is decided once a turn, when the machine has said all that it wants: see
 //! [`note`](Uring::note).
 
-use std::{io, ptr};
+use std::{io, mem, ptr};
 
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
@@ -36,12 +36,25 @@ impl<K: Kernel> Uring<K> {
         }
     }
 
+    /// Looks at it first, because it found no buffer where others did: whoever has most would
+    /// otherwise have all of them.
+    fn note_first(&mut self, conn: ConnId) {
+        if let Some(entry) = self.conns.get_mut(conn)
+            && !entry.noted
+        {
+            entry.noted = true;
+            self.starved.push(conn);
+        }
+    }
+
     /// Looks at all connections of which something was noted.
     pub(super) fn tend(&mut self) {
-        let mut noted = std::mem::take(&mut self.noted);
-        for conn in noted.drain(..) {
+        let mut starved = mem::take(&mut self.starved);
+        let mut noted = mem::take(&mut self.noted);
+        for conn in starved.drain(..).chain(noted.drain(..)) {
             self.receive(conn);
         }
+        self.starved = starved;
         self.noted = noted;
     }
 
@@ -74,6 +87,7 @@ impl<K: Kernel> Uring<K> {
                 };
                 if let Some(entry) = self.conns.get_mut(conn) {
                     entry.receiving = receiving;
+                    entry.fed = false;
                 }
             }
             Receiving::Nothing => {
@@ -109,7 +123,11 @@ impl<K: Kernel> Uring<K> {
                 Ok(0) => self.on_end(machine, conn, EndReason::Eof),
                 Ok(len) => self.on_bytes(machine, conn, outcome.buffer, len as usize),
                 // It was told to stop, was disturbed, or found no buffer; those are back by now.
-                Err(error) if goes_on(&error) => {}
+                Err(error) if goes_on(&error) => {
+                    if error.raw_os_error() == Some(libc::ENOBUFS) && !entry.fed {
+                        self.note_first(conn);
+                    }
+                }
                 Err(error) => {
                     let reason = EndReason::Failed(errno::io_error(&error));
                     self.on_end(machine, conn, reason);
@@ -136,6 +154,7 @@ impl<K: Kernel> Uring<K> {
         let Some(entry) = self.conns.get_mut(conn) else {
             return;
         };
+        entry.fed = true;
         match &mut entry.shield {
             Some(shield) => {
                 shield.unseal(data);

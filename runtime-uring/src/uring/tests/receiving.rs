@@ -144,7 +144,38 @@ fn one_peer_may_empty_all_buffers() {
     for sqe in again {
         assert_eq!(scene.script.receive(&sqe, &[3], 0), 1);
     }
-    assert_eq!(scene.turn(), [received(fast, &[3]), received(slow, &[3])]);
+    // Whoever found none is first now.
+    assert_eq!(scene.turn(), [received(slow, &[3]), received(fast, &[3])]);
+}
+
+/// Whoever found no buffer is served before those who did, in turn: nobody has all buffers for ever.
+#[test]
+fn who_found_no_buffer_comes_first() {
+    let mut scene = Scene::new();
+    let peers: Vec<_> = (0..4).map(|_| scene.receiver(1 << 30)).collect();
+    let mut waiting: VecDeque<Sqe> = peers.iter().map(|(_, sqe)| *sqe).collect();
+    let mut served = Vec::new();
+    for _ in 0..12 {
+        // Each has more than all buffers hold: the first takes all, the others get nothing.
+        for sqe in waiting.drain(..) {
+            while scene.script.receive(&sqe, &[1; 4096], MORE) > 0 {}
+        }
+        let mut fed: Vec<ConnId> = scene
+            .turn()
+            .iter()
+            .map(|heard| match heard {
+                Heard::Received(conn, _) => *conn,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        fed.dedup();
+        let [fed] = fed[..] else { panic!("{fed:?}") };
+        served.push(fed.0.slot());
+        while let Some(sqe) = scene.script.find(opcode::Recv::CODE) {
+            waiting.push_back(sqe);
+        }
+    }
+    assert_eq!(served, [0, 1, 2, 3].repeat(3));
 }
 
 /// Every other error ends the connection, is told once with its number, and after what came before.
