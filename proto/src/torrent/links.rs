@@ -19,8 +19,9 @@ use crate::base::time::{Duration, Instant};
 use crate::peer::opening::Opening;
 use crate::swarm::Parting;
 
-/// Credit given to a connection at once when nothing limits it, in bytes.
-pub(super) const CREDIT: u64 = 1 << 20;
+/// Credit given to a connection at once when nothing limits it, in bytes: enough for a host to receive
+/// whatever comes, for a while, without counting. It guards no memory.
+pub(super) const CREDIT: u64 = 8 << 20;
 /// Credit given to a connection at its beginning under a limit, in bytes: it need not wait for its
 /// turn to say who it is, for a handshake has its time limit.
 const CREDIT_FIRST: u64 = 512;
