@@ -35,7 +35,9 @@ pub struct Options {
     /// again when it is served.
     pub direct_writes: bool,
     /// Threads that hash. One hashes 2 GiB/s piece by piece with SHA extensions, several times that
-    /// in batches ([`hash`](crate::hash)), and 0.5 GiB/s without.
+    /// in batches ([`hash`](crate::hash)), and 0.5 GiB/s where a processor has nothing for it. So
+    /// one keeps up with what the loop can receive: beside it, on two cores, a second one changed
+    /// neither the rate nor the processor time (`examples/throughput.rs`, medians of 7).
     pub hash_threads: usize,
     /// The most bytes of pieces that wait to be hashed together; a larger piece goes alone. Batches
     /// are as wide as the kernels where 16 pieces fit into this. What waits is memory of the

@@ -83,8 +83,8 @@ impl Work {
     /// Starts to hash what has waited long enough for others; when to call again at the latest. A
     /// loop calls this after every turn, before it waits.
     ///
-    /// `idle`: nothing has happened since the last call. A loop that says so is called for a
-    /// millisecond later, and if nothing has happened until then, nothing waits any longer.
+    /// `idle`: nothing has happened since the last call. Whoever says so is told a time soon after,
+    /// and if nothing has happened until then either, nothing waits any longer.
     pub(crate) fn hash_due(&mut self, now: Instant, idle: bool) -> Option<Instant> {
         let at = self.batch.due(now, idle)?;
         if at > now {
@@ -138,5 +138,55 @@ impl Drop for Work {
         if let Some(resolvers) = self.resolvers.take() {
             resolvers.abandon();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use ripcurrent_proto::base::id::Id;
+    use sha1::{Digest, Sha1};
+
+    use super::*;
+
+    fn slab(number: u32, len: usize) -> Slab {
+        let mut slab = Slab::new(len);
+        slab.set_len(len);
+        slab.as_mut_slice().fill(number as u8);
+        slab
+    }
+
+    /// Every slab comes back once, with its own digest, whether it went in a full batch, because
+    /// another did not fit beside it, or because nothing more came.
+    #[test]
+    fn every_slab_comes_back_with_its_digest() {
+        let options = Options {
+            hash_batch_bytes: 2 << 20,
+            ..Options::default()
+        };
+        let mut work = Work::new(&options, &Waker::new().unwrap()).unwrap();
+        let lens = [16 << 10, 1 << 20, 100, 3 << 20, 700_000, 64, 1].repeat(9);
+        let ops = (0..).map(|number| OpId(Id::from_parts(number, 0)));
+        let mut awaited = BTreeMap::new();
+        for ((op, number), len) in ops.zip(0..).zip(lens) {
+            let slab = slab(number, len);
+            awaited.insert(op, Sha1::digest(slab.as_slice()).into());
+            work.hash(op, slab);
+        }
+        let now = Instant::from_micros(0);
+        let soon = work.hash_due(now, true).expect("the last one waits");
+        assert!(soon > now && soon <= now + Duration::from_millis(1));
+        assert_eq!(work.hash_due(soon, true), None);
+        let basket = work.basket.clone();
+        drop(work);
+        while let Some(finished) = basket.take() {
+            let Input::Hashed { op, slab, digest } = finished.input else {
+                panic!("{:?} was not asked for", finished.input);
+            };
+            assert_eq!(awaited.remove(&op), Some(digest), "{op:?}, {slab:?}");
+        }
+        assert!(awaited.is_empty(), "{awaited:?}");
     }
 }

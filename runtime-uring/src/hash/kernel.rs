@@ -111,7 +111,7 @@ impl Kernel {
             Kind::Avx512ShaNi => {
                 const {
                     &[
-                        rung(avx512::LANES, 13, avx512::sha256),
+                        rung(avx512::LANES, 12, avx512::sha256),
                         rung(2, 2, sha_ni::sha256::<2>),
                         rung(1, 1, sha_ni::sha256::<1>),
                     ]
