@@ -100,6 +100,7 @@ impl Facts {
             | Event::Refused { .. }
             | Event::DiskFull { .. }
             | Event::DiskRoom { .. }
+            | Event::TorrentWanted { .. }
             | Event::Removed { .. }
             | Event::ShutDown => {}
         }

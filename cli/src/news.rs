@@ -212,6 +212,7 @@ impl News {
             | Event::DiskFailed { .. }
             | Event::DiskFull { .. }
             | Event::DiskRoom { .. }
+            | Event::TorrentWanted { .. }
             | Event::Removed { .. }
             | Event::ShutDown => return None,
         })

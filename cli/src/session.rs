@@ -411,6 +411,7 @@ fn torrent_of(event: &Event) -> Option<usize> {
         | Event::DiskFull { torrent, .. }
         | Event::DiskRoom { torrent }
         | Event::StateNotSaved { torrent, .. }
+        | Event::TorrentWanted { torrent }
         | Event::Removed { torrent } => Some(torrent.0 as usize),
         Event::ShutDown => None,
     }

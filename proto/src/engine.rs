@@ -89,6 +89,15 @@ impl Engine {
         self.torrents.get(&torrent).map(Torrent::pieces_had)
     }
 
+    /// The torrents that data is read or connections are open for, some of them more than once: what
+    /// others tell of themselves changes by what they are told alone, or at most their rates fall to
+    /// nothing. O(connections), however many torrents there are.
+    pub fn busy(&self) -> impl Iterator<Item = TorrentId> {
+        let conns = self.shared.conns.iter();
+        let connected = conns.filter_map(|(_, conn)| conn.torrent);
+        connected.chain(self.shared.turns.taken().iter().copied())
+    }
+
     /// How many peers of a torrent are unchoked.
     #[must_use]
     pub fn unchoked(&self, torrent: TorrentId) -> usize {
@@ -168,6 +177,11 @@ impl Engine {
             Command::SetTorrentLimits { torrent, down, up } => {
                 self.with(torrent, |_, shared| {
                     shared.set_limits(now, Some(torrent), down, up);
+                });
+            }
+            Command::Supply { torrent, whole } => {
+                self.with(torrent, |torrent, shared| {
+                    torrent.supply(now, whole, shared)
                 });
             }
             Command::ShutDown => self.shut_down_all(now),
@@ -252,6 +266,9 @@ impl Engine {
             self.with(id, |torrent, shared| {
                 torrent.drop_peer(now, conn, parting, shared)
             });
+        }
+        while let Some(id) = self.shared.turns.next_called() {
+            self.with(id, |torrent, shared| torrent.check_more(now, shared));
         }
         if core::mem::take(&mut self.shared.freed) {
             self.feed(now);

@@ -103,7 +103,7 @@ impl Torrent {
     }
 
     /// The info dictionary as it was received: what the info-hashes are of, and what peers ask for
-    /// (BEP 9).
+    /// (BEP 9). Empty of a torrent [without its pieces](Torrent::without_pieces).
     #[must_use]
     pub fn info_bytes(&self) -> &Bytes {
         &self.info
@@ -122,6 +122,25 @@ impl Torrent {
         &self.layout
     }
 
+    /// The same without what only looking at data takes and large torrents are large by: the info
+    /// dictionary, the hashes of pieces and the piece layers, and with them the bytes that all of it
+    /// was read from. For who keeps many torrents and can read each of them again.
+    #[must_use]
+    pub fn without_pieces(mut self) -> Self {
+        self.info = Bytes::new();
+        self.pieces_v1 = Bytes::new();
+        for facts in &mut self.facts {
+            facts.piece_layer = None;
+        }
+        self
+    }
+
+    /// Whether it has its pieces' hashes: unless it is [without](Torrent::without_pieces).
+    #[must_use]
+    pub fn has_pieces(&self) -> bool {
+        !self.info.is_empty()
+    }
+
     /// What it tells of a file beside its place.
     ///
     /// # Panics
@@ -131,7 +150,8 @@ impl Torrent {
         &self.facts[file.at()]
     }
 
-    /// The SHA-1 of a piece; `None` for a v2-only torrent.
+    /// The SHA-1 of a piece; `None` for a v2-only torrent and for one
+    /// [without its pieces](Torrent::without_pieces).
     #[must_use]
     pub fn piece_hash_v1(&self, piece: PieceIndex) -> Option<[u8; 20]> {
         self.pieces_v1

@@ -24,6 +24,7 @@ pub(crate) mod peers;
 mod room;
 pub(crate) mod shared;
 mod slabs;
+pub(crate) mod turns;
 mod upload;
 
 use alloc::boxed::Box;
@@ -72,7 +73,10 @@ struct Session {
 pub(crate) struct Torrent {
     id: TorrentId,
     info_hash: [u8; 20],
-    meta: Arc<meta::Torrent>,
+    /// What tells its pieces' hashes: for good if it came with them, else while they are needed.
+    whole: Option<Arc<meta::Torrent>>,
+    /// It came with its pieces' hashes.
+    came_whole: bool,
     layout: Arc<Layout>,
     mode: Mode,
     check_mode: Check,
@@ -206,7 +210,8 @@ impl Torrent {
             down: Meter::default(),
             up: Meter::default(),
             wasted: Waste::default(),
-            meta: add.torrent,
+            came_whole: add.torrent.has_pieces(),
+            whole: Some(add.torrent).filter(|torrent| torrent.has_pieces()),
         };
         torrent.open(shared);
         let first = now + crate::choke::ROUND;
@@ -274,6 +279,7 @@ impl Torrent {
         self.tell_disk_failed(action, error, shared);
         if self.phase != Phase::Leaving {
             self.phase = Phase::Failed;
+            self.end_check(shared);
             self.stand_still(now, shared);
         }
     }

@@ -253,14 +253,22 @@ impl Stage {
             Order::SetTorrentLimits(torrent, [down, up]) => {
                 Command::SetTorrentLimits { torrent, down, up }
             }
+            Order::Supply(torrent, info_hash) => match self.torrent_of(info_hash) {
+                Some(whole) => Command::Supply { torrent, whole },
+                None => return Ok(None),
+            },
             Order::ShutDown => Command::ShutDown,
         };
         Ok(Some(Input::Command(command)))
     }
 
+    fn torrent_of(&self, info_hash: [u8; 20]) -> Option<Arc<Torrent>> {
+        let is_meant = |torrent: &&Arc<Torrent>| torrent.hashes().v1 == Some(info_hash);
+        self.torrents.iter().find(is_meant).map(Arc::clone)
+    }
+
     fn add(&self, added: Added) -> Result<Option<Add>, ReplayError> {
-        let is_meant = |torrent: &&Arc<Torrent>| torrent.hashes().v1 == Some(added.info_hash);
-        let Some(torrent) = self.torrents.iter().find(is_meant) else {
+        let Some(torrent) = self.torrent_of(added.info_hash) else {
             return Ok(None);
         };
         let pieces = torrent.layout().pieces() as usize;
@@ -269,7 +277,10 @@ impl Stage {
         let read = |bits: Option<Vec<u8>>, len| bits.map(|bits| Bitfield::from_wire(&bits, len));
         Ok(Some(Add {
             id: added.id,
-            torrent: Arc::clone(torrent),
+            torrent: match added.has_pieces {
+                true => torrent,
+                false => Arc::new((*torrent).clone().without_pieces()),
+            },
             root: "".into(),
             wanted: read(added.wanted, pieces).transpose()?,
             files: read(added.files, files).transpose()?,

@@ -169,6 +169,7 @@ impl One {
             Event::Added { .. }
             | Event::Announced { .. }
             | Event::StateNotSaved { .. }
+            | Event::TorrentWanted { .. }
             | Event::ShutDown => {}
         }
     }

@@ -80,6 +80,15 @@ pub enum Command {
         /// Blocks that are sent.
         up: Option<NonZeroU64>,
     },
+    /// Give a torrent whole that was added [without its pieces](Torrent::without_pieces); the answer
+    /// to [`Event::TorrentWanted`]. It is kept as long as it is needed. What was not asked for, is
+    /// another torrent or has no pieces either is ignored.
+    Supply {
+        /// The torrent.
+        torrent: TorrentId,
+        /// All of it.
+        whole: Arc<Torrent>,
+    },
     /// Leave all torrents in good order and close everything; answered by [`Event::ShutDown`].
     ShutDown,
 }
@@ -98,7 +107,10 @@ pub enum Data {
 pub struct Add {
     /// The host's name for it, not in use.
     pub id: TorrentId,
-    /// What it is.
+    /// What it is. The engine keeps no torrent for long that is
+    /// [without its pieces](Torrent::without_pieces), and asks for them when it is to look at data
+    /// ([`Event::TorrentWanted`]): a seed whose state is believed never needs them, so that a host
+    /// may seed many and keep none.
     pub torrent: Arc<Torrent>,
     /// The folder below which its files lie.
     pub root: Arc<str>,
@@ -255,6 +267,13 @@ pub enum Event {
         torrent: TorrentId,
         /// Why.
         error: DiskError,
+    },
+    /// A torrent that was added [without its pieces](Torrent::without_pieces) needs them: to hash what
+    /// is there, or to fetch. It goes on when [`Command::Supply`] brings them. Only few torrents are
+    /// looked at at once, so no more than eight of these are open. Never forgotten, whoever listens.
+    TorrentWanted {
+        /// The torrent.
+        torrent: TorrentId,
     },
     /// A torrent is gone: all of its connections, files and operations are over.
     Removed {
@@ -437,6 +456,10 @@ impl Command {
             Command::Remove { torrent, data } => {
                 number(3, torrent.0);
                 out.push(*data as u8);
+            }
+            Command::Supply { torrent, whole } => {
+                number(12, torrent.0);
+                out.extend_from_slice(&whole.hashes().v1.unwrap_or_default());
             }
             Command::ShutDown => out.push(4),
             Command::Pause { torrent } => number(5, torrent.0),

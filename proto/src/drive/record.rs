@@ -46,7 +46,7 @@ pub use call::{Added, Call, Kind, Limits, Order, Told};
 pub use read::{Incoming, Record};
 
 /// What a record begins with.
-const MAGIC: &[u8] = b"ripcurrent record 1\n";
+const MAGIC: &[u8] = b"ripcurrent record 2\n";
 /// How much is gathered before it is handed over.
 const GATHER: usize = 64 << 10;
 

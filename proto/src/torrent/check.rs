@@ -4,8 +4,12 @@
 //! wholly in files that are there is read and hashed, a few at a time; blocks of incomplete pieces
 //! that the run before left on the disk are read again. Then the torrent comes to life, unless a
 //! file is in the way that is not ours.
+//!
+//! Few torrents do this at once. One that came without its pieces' hashes asks for them when it has
+//! its turn, and only if there is something to be hashed or fetched.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Torrent;
@@ -18,6 +22,7 @@ use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, Id};
 use crate::base::slab::Slab;
 use crate::base::time::Instant;
+use crate::meta;
 use crate::meta::layout::{FileIndex, PieceIndex};
 use crate::meta::resume::Resume;
 use crate::store::ledger::{Claims, Ledger};
@@ -31,13 +36,17 @@ const EARLIER_RUN: ConnId = ConnId(Id::from_parts(u32::MAX, u32::MAX));
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Pieces to look at.
-    todo: VecDeque<PieceIndex>,
+    todo: Bitfield,
+    /// The first of them is not before this one.
+    next: u32,
     /// Incomplete pieces to be read again, and which blocks of them are there.
     parked: BTreeMap<PieceIndex, Bitfield>,
     /// Files that are in the way if no piece of them is right.
     doubtful: Vec<FileIndex>,
     in_flight: usize,
     done: u32,
+    /// What the torrent came without was asked for.
+    asked: bool,
     /// What could not be read may be there all the same.
     failed: bool,
 }
@@ -46,6 +55,17 @@ impl Progress {
     /// Pieces looked at.
     pub(super) fn done(&self) -> u32 {
         self.done
+    }
+
+    /// The next piece to look at.
+    fn first(&mut self) -> Option<PieceIndex> {
+        while (self.next as usize) < self.todo.len() {
+            if self.todo.contains(self.next as usize) {
+                return Some(PieceIndex(self.next));
+            }
+            self.next += 1;
+        }
+        None
     }
 }
 
@@ -87,6 +107,7 @@ impl Torrent {
     /// Sorts all pieces: believed, to be looked at, or missing.
     fn plan_check(&mut self, found: &Found) {
         let claims = self.claims(found);
+        let mut todo = Bitfield::new(self.layout.pieces() as usize);
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
             if !self.is_there(piece, found) {
                 continue;
@@ -98,8 +119,14 @@ impl Torrent {
                     self.found(piece);
                 }
                 Some(false) => {}
-                None => self.check.todo.push_back(piece),
+                None => {
+                    todo.insert(piece.at());
+                }
             }
+        }
+        // Most often there is nothing.
+        if todo.count() > 0 {
+            self.check.todo = todo;
         }
         self.check.doubtful = self.doubtful(found, claims.as_ref());
         if let Some(claims) = claims {
@@ -157,7 +184,7 @@ impl Torrent {
         self.pass.knows_no_stamps = true;
         // A check that the disk broke off may still have pieces in flight.
         self.check = Progress {
-            todo: (0..self.layout.pieces()).map(PieceIndex).collect(),
+            todo: Bitfield::full(self.layout.pieces() as usize),
             in_flight: self.check.in_flight,
             ..Progress::default()
         };
@@ -180,24 +207,69 @@ impl Torrent {
     }
 
     /// Reads further pieces as memory allows; ends the check when none are left.
-    pub(super) fn check_more(&mut self, now: Instant, shared: &mut Shared) {
-        if self.phase != Phase::Checking {
+    pub(crate) fn check_more(&mut self, now: Instant, shared: &mut Shared) {
+        if self.phase != Phase::Checking || !self.may_check(shared) {
             return;
         }
         while self.check.in_flight < AT_ONCE
-            && let Some(&piece) = self.check.todo.front()
+            && let Some(piece) = self.check.first()
         {
             let Some(slab) = self.take_slab(piece, shared) else {
                 break;
             };
-            self.check.todo.pop_front();
+            self.check.todo.remove(piece.at());
             self.read_piece(piece, slab, Op::CheckRead(piece), shared);
         }
-        if self.check.in_flight == 0 && self.check.todo.is_empty() {
+        if self.check.in_flight == 0 && self.check.todo.count() == 0 {
             self.unpark(shared);
         }
-        if self.check.in_flight == 0 && self.check.todo.is_empty() {
+        if self.check.in_flight == 0 && self.check.todo.count() == 0 {
             self.check_over(now, shared);
+        }
+    }
+
+    /// Whether there is nothing to look at, or this torrent's turn has come and it knows its pieces'
+    /// hashes. If it does not, it asks for them.
+    fn may_check(&mut self, shared: &mut Shared) -> bool {
+        let is_whole = self.whole.is_some();
+        let must_be = self.check.todo.count() > 0 || self.mode == Mode::Download;
+        if self.check.todo.count() == 0 && (is_whole || !must_be) {
+            return true;
+        }
+        if !shared.turns.join(self.id) {
+            return false;
+        }
+        if !is_whole && !core::mem::replace(&mut self.check.asked, true) {
+            shared.want(self.id);
+        }
+        is_whole
+    }
+
+    /// What this torrent came without is here.
+    pub(crate) fn supply(&mut self, now: Instant, whole: Arc<meta::Torrent>, shared: &mut Shared) {
+        let fits = whole.hashes().v1 == Some(self.info_hash) && whole.has_pieces();
+        let is_awaited = self.check.asked && self.phase == Phase::Checking;
+        if fits && is_awaited {
+            self.check.asked = false;
+            self.whole = Some(whole);
+            self.check_more(now, shared);
+        }
+    }
+
+    /// Whether that is the hash of `piece`.
+    pub(super) fn is_hash_of(&self, piece: PieceIndex, digest: [u8; 20]) -> bool {
+        let whole = self.whole.as_ref();
+        whole.is_some_and(|whole| whole.piece_hash_v1(piece) == Some(digest))
+    }
+
+    /// Gives up its turn, or its place among those who wait for one, and all that only a check takes.
+    pub(super) fn end_check(&mut self, shared: &mut Shared) {
+        shared.turns.leave(self.id);
+        shared.want_no_more(self.id);
+        self.check.asked = false;
+        self.check.todo = Bitfield::default();
+        if !self.came_whole && self.mode == Mode::Seed {
+            self.whole = None;
         }
     }
 
@@ -290,7 +362,7 @@ impl Torrent {
         digest: [u8; 20],
         shared: &mut Shared,
     ) {
-        if self.meta.piece_hash_v1(piece) == Some(digest) {
+        if self.is_hash_of(piece, digest) {
             // What was in flight when the check began may have failed its hash since and been opened
             // again, and what lies on the disk be right all the same.
             if let Some(unneeded) = self.assembly.close(piece) {
@@ -323,6 +395,7 @@ impl Torrent {
         });
         let doubtful = core::mem::take(&mut self.check.doubtful);
         self.check.parked.clear();
+        self.end_check(shared);
         let mut strange = doubtful.into_iter().filter(|file| !self.has_any_of(*file));
         match strange.next() {
             Some(file) => self.fail(now, "overwrite", in_the_way(file), shared),

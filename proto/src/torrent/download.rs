@@ -255,7 +255,7 @@ impl Torrent {
         digest: [u8; 20],
         shared: &mut Shared,
     ) {
-        let is_right = self.meta.piece_hash_v1(piece) == Some(digest);
+        let is_right = self.is_hash_of(piece, digest);
         match self.phase {
             Phase::Failed => return self.let_go(piece, slab, shared),
             Phase::Leaving if !is_right || self.delete => return self.let_go(piece, slab, shared),

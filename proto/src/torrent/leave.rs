@@ -26,6 +26,7 @@ impl Torrent {
             self.pass.leaves_clean = matches!(self.phase, Phase::Downloading | Phase::Seeding);
         }
         self.phase = Phase::Leaving;
+        self.end_check(shared);
         self.stand_still(now, shared);
     }
 

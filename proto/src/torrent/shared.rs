@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::gate::Gates;
 use super::links::Conn;
+use super::turns::Turns;
 use crate::api::{Config, Event, Output};
 use crate::base::id::{ConnId, OpId, Slots, TorrentId};
 use crate::base::rng::Rng;
@@ -102,6 +103,10 @@ pub(crate) struct Shared {
     pub(super) unserved: VecDeque<ConnId>,
     /// Memory or blocks came free: those who wait may try again.
     pub(crate) freed: bool,
+    /// Torrents that look at what is there, or are to.
+    pub(crate) turns: Turns,
+    /// Torrents that need what they came without, and of which people do not know.
+    wanted: BTreeSet<TorrentId>,
     /// Torrents that want to dial, each in its turn.
     pub(crate) to_dial: VecDeque<TorrentId>,
     /// Peers to be left when the input in hand is dealt with.
@@ -134,6 +139,8 @@ impl Shared {
             line: VecDeque::new(),
             unserved: VecDeque::new(),
             freed: false,
+            turns: Turns::default(),
+            wanted: BTreeSet::new(),
             to_dial: VecDeque::new(),
             dismissed: Vec::new(),
             ops: Slots::new(),
@@ -199,8 +206,20 @@ impl Shared {
         self.events.push_back(event);
     }
 
+    /// Asks people for the rest of a torrent. Unlike events this is never forgotten.
+    pub(crate) fn want(&mut self, torrent: TorrentId) {
+        self.wanted.insert(torrent);
+    }
+
+    /// A torrent needs nothing of people.
+    pub(crate) fn want_no_more(&mut self, torrent: TorrentId) {
+        self.wanted.remove(&torrent);
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let wanted = self.wanted.pop_first();
+        let wanted = wanted.map(|torrent| Event::TorrentWanted { torrent });
+        wanted.or_else(|| self.events.pop_front())
     }
 }
 

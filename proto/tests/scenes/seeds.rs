@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Add, Check, Command, Config, Data, Event, Mode, Phase, TorrentStats};
+use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::time::Duration;
 use ripcurrent_proto::meta::Torrent;
 
@@ -223,6 +224,126 @@ fn a_recheck_is_not_remembered() {
     assert!(scene.disk().seed_states.is_empty());
     scene.stop();
     assert_eq!(scene.start(), (8, 9));
+}
+
+/// Without its pieces, as a host keeps it that keeps many.
+fn outline(torrent: &Torrent) -> Arc<Torrent> {
+    Arc::new(torrent.clone().without_pieces())
+}
+
+fn wanted(torrent: TorrentId) -> Event {
+    Event::TorrentWanted { torrent }
+}
+
+/// A torrent that was added without its pieces is asked for when there is something to hash, and not
+/// where a state is believed; what is given is let go of again.
+#[test]
+fn pieces_are_asked_for_when_they_are_needed() {
+    let mut scene = Scene::new();
+    let whole = scene.torrent.clone();
+    let other = torrent(PIECE, &[7 * PIECE]).0;
+    scene.torrent = outline(&whole);
+    scene.begin_with(Check::Existing);
+    scene.world.run_for(Duration::from_secs(100));
+    let is_wanted = |event: &&Event| **event == wanted(TORRENT);
+    assert_eq!(scene.events().iter().filter(is_wanted).count(), 1);
+    let supply = |whole: &Arc<Torrent>| Command::Supply {
+        torrent: TORRENT,
+        whole: whole.clone(),
+    };
+    for useless in [&other, &scene.torrent.clone()] {
+        scene.world.command(SEED, supply(useless));
+    }
+    scene.world.run_for(Duration::from_secs(1));
+    assert_eq!(scene.stats().phase, Phase::Checking);
+    assert_eq!(scene.disk().reads, 0);
+    scene.world.command(SEED, supply(&whole));
+    scene.world.run_for(Duration::from_secs(1));
+    let stats = scene.stats();
+    assert_eq!((stats.phase, stats.pieces_had), (Phase::Seeding, 9));
+    assert_eq!(Arc::strong_count(&whole), 1, "it is let go of");
+    scene.stop();
+    assert_eq!(scene.start(), (9, 0));
+    assert!(!scene.events().contains(&wanted(TORRENT)));
+    let recheck = Command::Recheck { torrent: TORRENT };
+    scene.world.command(SEED, recheck);
+    scene.world.run_for(Duration::from_secs(1));
+    assert!(scene.events().contains(&wanted(TORRENT)));
+    scene.world.command(SEED, supply(&whole));
+    scene.world.run_for(Duration::from_secs(1));
+    assert_eq!(scene.stats().pieces_had, 9);
+}
+
+/// A download needs its pieces from the beginning, and keeps them.
+#[test]
+fn a_download_asks_for_its_pieces_at_once() {
+    let mut scene = Scene::new();
+    scene.start();
+    let leecher = scene.world.host(Config::default());
+    let add = add(&outline(&scene.torrent), Mode::Download);
+    scene.world.command(leecher, Command::Add(add));
+    scene.world.introduce(leecher, SEED);
+    scene.world.run_for(Duration::from_secs(60));
+    assert!(scene.world.hosts[leecher].events.contains(&wanted(TORRENT)));
+    let (torrent, whole) = (TORRENT, scene.torrent.clone());
+    let supply = Command::Supply { torrent, whole };
+    scene.world.command(leecher, supply);
+    let completed = Event::Completed { torrent };
+    scene.world.run_until(LONG, |world| {
+        world.hosts[leecher].events.contains(&completed)
+    });
+}
+
+/// Of many torrents few are looked at at once, and all in the end, in their order, whoever leaves
+/// meanwhile.
+#[test]
+fn torrents_are_looked_at_in_turns() {
+    const COUNT: u32 = 30;
+    let mut world = World::new(4);
+    assert_eq!(world.host(Config::default()), SEED);
+    let mut torrents = Vec::new();
+    for number in 1..=COUNT {
+        let (torrent, content) = torrent(PIECE, &[PIECE + number as usize]);
+        let id = TorrentId(number);
+        world.hosts[SEED].disk.fill_as(id, &torrent, &content);
+        let add = add(&outline(&torrent), Mode::Seed);
+        world.command(SEED, Command::Add(Add { id, ..add }));
+        torrents.push(torrent);
+    }
+    let mut looked_at = Vec::new();
+    loop {
+        world.run_for(Duration::from_millis(1));
+        let events = std::mem::take(&mut world.hosts[SEED].events);
+        let asks = events.iter().filter_map(|event| match event {
+            Event::TorrentWanted { torrent } => Some(*torrent),
+            _ => None,
+        });
+        let asks: Vec<TorrentId> = asks.collect();
+        if asks.is_empty() {
+            break;
+        }
+        assert!(asks.len() <= 8, "{asks:?}");
+        for torrent in asks {
+            looked_at.push(torrent.0);
+            let whole = torrents[torrent.0 as usize - 1].clone();
+            let command = match torrent.0 % 5 {
+                0 => Command::Remove {
+                    torrent,
+                    data: Data::Keep,
+                },
+                _ => Command::Supply { torrent, whole },
+            };
+            world.command(SEED, command);
+        }
+    }
+    assert_eq!(looked_at, (1..=COUNT).collect::<Vec<_>>());
+    let now = world.now();
+    let engine = world.hosts[SEED].engine.machine();
+    let is_seeding = |id: &u32| {
+        let stats = engine.stats(now, TorrentId(*id));
+        stats.is_some_and(|stats| stats.phase == Phase::Seeding && stats.pieces_had == 2)
+    };
+    assert_eq!((1..=COUNT).filter(is_seeding).count(), 24);
 }
 
 /// What a disk could not read may be there: it is looked at again.

@@ -115,6 +115,8 @@ pub enum Order {
     SetLimits(Limits),
     /// [`Command::SetTorrentLimits`].
     SetTorrentLimits(TorrentId, Limits),
+    /// [`Command::Supply`], by the info-hash.
+    Supply(TorrentId, [u8; 20]),
     /// [`Command::ShutDown`].
     ShutDown,
 }
@@ -137,6 +139,8 @@ pub struct Added {
     pub sequential: bool,
     /// To download rather than only to seed.
     pub downloads: bool,
+    /// The torrent came with its pieces.
+    pub has_pieces: bool,
     /// What is done about data that is there.
     pub check: Check,
     /// Trackers are announced to.
@@ -342,6 +346,7 @@ impl Order {
                 files: add.files.as_ref().map(wire),
                 sequential: add.sequential,
                 downloads: add.mode == Mode::Download,
+                has_pieces: add.torrent.has_pieces(),
                 check: add.check,
                 announces: add.announce,
                 preallocates: add.preallocate,
@@ -362,6 +367,9 @@ impl Order {
             Command::SetLimits { down, up } => Order::SetLimits([*down, *up]),
             Command::SetTorrentLimits { torrent, down, up } => {
                 Order::SetTorrentLimits(*torrent, [*down, *up])
+            }
+            Command::Supply { torrent, whole } => {
+                Order::Supply(*torrent, whole.hashes().v1.unwrap_or_default())
             }
             Command::ShutDown => Order::ShutDown,
         }
@@ -400,6 +408,10 @@ impl Order {
                 torrent(12, *id);
                 encode_limits(*limits, pen);
             }
+            Order::Supply(id, info_hash) => {
+                torrent(13, *id);
+                pen.0.extend_from_slice(info_hash);
+            }
             Order::ShutDown => pen.tag(11),
         }
     }
@@ -427,6 +439,7 @@ impl Order {
                 Order::SetPriority(id, file, pick(&PRIORITIES, eye.tag()?)?)
             }
             12 => Order::SetTorrentLimits(id, decode_limits(eye)?),
+            13 => Order::Supply(id, eye.array()?),
             _ => return Err(BadRecord::Value),
         })
     }
@@ -438,6 +451,7 @@ impl Added {
         let flags = [
             self.sequential,
             self.downloads,
+            self.has_pieces,
             self.announces,
             self.preallocates,
             self.overwrites,
@@ -459,6 +473,7 @@ impl Added {
             info_hash: eye.array()?,
             sequential: eye.flag()?,
             downloads: eye.flag()?,
+            has_pieces: eye.flag()?,
             announces: eye.flag()?,
             preallocates: eye.flag()?,
             overwrites: eye.flag()?,
