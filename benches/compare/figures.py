@@ -169,6 +169,9 @@ def peak(results, ours):
 
 def idle_lines(idle):
     """Verdicts on memory."""
+    for name, weighed in idle.items():
+        if weighed is None:
+            yield f"{name}: failed: MISSED"
     if peers := idle.get("idle-peers"):
         most = max(peers["served_bytes"], peers["fetched_bytes"])
         yield (

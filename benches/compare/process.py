@@ -109,9 +109,10 @@ class Process:
         self.child.returncode = os.waitstatus_to_exitcode(status)
         if self.child.returncode != 0:
             self.check()
-        # The kernel counts what Python had before it became the program: only what is more is its.
+        # The kernel counts what Python had before it became the program: only what is more is surely
+        # its own, unless it was too short to be looked at.
         peak = usage.ru_maxrss << 10
-        if peak > own_peak():
+        if peak > own_peak() or self.memory == 0:
             self.memory = max(self.memory, peak)
         cpu = usage.ru_utime + usage.ru_stime
         return Cost(cpu, self.ended - self.begun, self.memory, usage.ru_stime)

@@ -24,8 +24,8 @@ import platform
 import pwd
 import resource
 import shutil
+import signal
 import sys
-import time
 
 import figures
 import memory
@@ -77,6 +77,8 @@ def arguments():
 
 def main():
     args = arguments()
+    # What was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     folder = stages.prepare(args)
     try:
         return compare(args, stages.Stage(folder))
@@ -111,7 +113,8 @@ def compare(args, stage):
     (stage.folder / "result.json").write_text(json.dumps(whole, indent=1) + "\n")
     title = f"Processor seconds per GiB ({args.mib} MiB, {machine['cpu']}, {machine['filesystem']})"
     (stage.folder / "result.svg").write_text(plot.draw(results, title))
-    return 1 if any(None in rounds for rounds in ours_in(results, ours)) else 0
+    failed = any(None in rounds for rounds in ours_in(results, ours)) or None in idle.values()
+    return 1 if failed else 0
 
 
 def find(args, stage, ours):
@@ -145,7 +148,7 @@ def describe(stage):
         "cpu": f"{len(models)} x {models[0]}" if models else platform.machine(),
         "kernel": platform.release(),
         "filesystem": stage.filesystem(),
-        "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "user": user_name(),
         "locked_memory_mib": resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] / MIB,
         "load_before": os.getloadavg()[0],
     }
@@ -155,6 +158,13 @@ def describe(stage):
         flush=True,
     )
     return machine
+
+
+def user_name():
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
 
 
 def measure(name, make, contenders, rounds, results):

@@ -57,7 +57,8 @@ def as_user(entry):
     only root looks; none that would lift a limit is."""
     ids = [f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
     rights = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-    return ["setpriv", *ids, *rights, "--bounding-set=-all,+dac_read_search"]
+    rights += ["--bounding-set=-all,+dac_read_search", "--pdeathsig=TERM"]
+    return ["setpriv", *ids, *rights]
 
 
 def collect(folder, args):
