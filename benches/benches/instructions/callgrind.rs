@@ -11,8 +11,8 @@ pub(crate) struct Counted {
     pub(crate) events: u64,
 }
 
-/// Plays every case under callgrind, which writes its files into `folder`.
-pub(crate) fn run(folder: &Path) -> Result<Vec<Counted>, Box<dyn Error>> {
+/// Plays the cases that `filter` lets through under callgrind, which writes its files into `folder`.
+pub(crate) fn run(folder: &Path, filter: &str) -> Result<Vec<Counted>, Box<dyn Error>> {
     fs::create_dir_all(folder)?;
     let output = Command::new("valgrind")
         .arg("--tool=callgrind")
@@ -21,7 +21,7 @@ pub(crate) fn run(folder: &Path) -> Result<Vec<Counted>, Box<dyn Error>> {
         .arg("--dump-before=instructions::case_ends*")
         .arg(format!("--callgrind-out-file={}/case", folder.display()))
         .arg(std::env::current_exe()?)
-        .arg("--play")
+        .args(["--play", filter])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;

@@ -7,6 +7,7 @@
 //! cargo bench -p ripcurrent-benches --bench instructions               # counts and compares
 //! cargo bench -p ripcurrent-benches --bench instructions -- --save     # a new baseline
 //! cargo bench -p ripcurrent-benches --bench instructions -- --keep DIR # for callgrind_annotate
+//! cargo bench -p ripcurrent-benches --bench instructions -- HAVE       # those with this in their name
 //! ```
 
 mod callgrind;
@@ -17,6 +18,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cases::Case;
 use table::{Baseline, Row};
 
 /// Counted by a committed baseline.
@@ -35,23 +37,33 @@ fn main() -> ExitCode {
 
 /// Does what is asked for; false if something costs more than it did.
 fn run(mut args: impl Iterator<Item = String>) -> Result<bool, Box<dyn Error>> {
-    let (mut save, mut keep) = (false, None);
+    let (mut play, mut save) = (false, false);
+    let (mut keep, mut filter) = (None, String::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {
             // Under callgrind; or that every case works, without counting.
-            "--play" | "--test" => {
-                play();
-                return Ok(true);
-            }
+            "--play" | "--test" => play = true,
             "--save" => save = true,
             "--keep" => keep = Some(PathBuf::from(args.next().ok_or("--keep needs a folder")?)),
             // What `cargo bench` adds.
             "--bench" => {}
-            other => return Err(format!("unknown argument {other}").into()),
+            other if other.starts_with('-') => return Err(format!("unknown: {other}").into()),
+            _ => filter = arg,
         }
     }
-    let rows = count(keep.as_deref())?;
+    let mut cases = cases::all();
+    cases.retain(|case| case.name.contains(&filter));
+    if play {
+        cases
+            .iter()
+            .for_each(|case| case_ends((case.play)(case.peers)));
+        return Ok(true);
+    }
+    let rows = count(&cases, &filter, keep.as_deref())?;
     let path = Path::new(BASELINE);
+    if save && !filter.is_empty() {
+        return Err("a baseline has all cases".into());
+    }
     if save {
         std::fs::write(path, table::to_tsv(&rows))?;
     }
@@ -64,10 +76,10 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<bool, Box<dyn Error>> {
     Ok(worse.is_empty())
 }
 
-fn count(keep: Option<&Path>) -> Result<Vec<Row>, Box<dyn Error>> {
+/// Has callgrind count the cases, which are those that `filter` lets through.
+fn count(cases: &[Case], filter: &str, keep: Option<&Path>) -> Result<Vec<Row>, Box<dyn Error>> {
     let kept_nowhere = tempfile::tempdir()?;
-    let counts = callgrind::run(keep.unwrap_or(kept_nowhere.path()))?;
-    let cases = cases::all();
+    let counts = callgrind::run(keep.unwrap_or(kept_nowhere.path()), filter)?;
     if cases.len() != counts.len() {
         return Err(format!("{} counts for {} cases", counts.len(), cases.len()).into());
     }
@@ -79,14 +91,6 @@ fn count(keep: Option<&Path>) -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(rows.collect())
 }
 
-/// Plays every case and tells of how many events each had counted.
-fn play() {
-    for case in cases::all() {
-        let events = (case.play)(case.peers);
-        case_ends(events);
-    }
-}
-
 /// What callgrind counts: everything in here, and nothing else. Found by its name.
 #[inline(never)]
 fn counted<R>(work: impl FnOnce() -> R) -> R {
@@ -96,7 +100,8 @@ fn counted<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// When this is called callgrind writes down what it has counted. Found by its name.
+/// Tells how many events a case had counted; callgrind writes down then what it counted. Found by
+/// its name.
 #[inline(never)]
 fn case_ends(events: u64) {
     println!("{events}");
