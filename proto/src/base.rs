@@ -5,6 +5,7 @@ pub mod id;
 pub mod io;
 pub mod rate;
 pub mod rng;
+pub mod set;
 pub mod slab;
 pub mod time;
 pub mod timer;

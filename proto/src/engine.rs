@@ -7,7 +7,7 @@
 mod conns;
 mod ops;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -22,6 +22,7 @@ use crate::api::{Add, Data, FileStats, PeerStats, Refusal, TorrentStats};
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;
+use crate::base::set::OrderedSet;
 use crate::base::slab::PAGE;
 use crate::base::time::Instant;
 use crate::torrent::Torrent;
@@ -34,9 +35,17 @@ pub struct Engine {
     shared: Shared,
     torrents: BTreeMap<TorrentId, Torrent>,
     by_hash: BTreeMap<[u8; 20], TorrentId>,
-    leaving: BTreeSet<TorrentId>,
+    leaving: OrderedSet<TorrentId>,
+    feeding: Feeding,
     shutting_down: bool,
     shut_down: bool,
+}
+
+/// The torrents that are given what came free, while they are: kept for the memory of its vectors.
+#[derive(Debug, Default)]
+struct Feeding {
+    order: Vec<TorrentId>,
+    served: Vec<TorrentId>,
 }
 
 impl Engine {
@@ -50,7 +59,8 @@ impl Engine {
             shared: Shared::new(config, Rng::from_seed(seed), now),
             torrents: BTreeMap::new(),
             by_hash: BTreeMap::new(),
-            leaving: BTreeSet::new(),
+            leaving: OrderedSet::new(),
+            feeding: Feeding::default(),
             shutting_down: false,
             shut_down: false,
         })
@@ -287,20 +297,27 @@ impl Engine {
     /// Memory or blocks came free: those who wait for memory go first, in their order. Whoever gets
     /// some and wants more goes behind the others.
     fn feed(&mut self, now: Instant) {
-        let line = core::mem::take(&mut self.shared.line);
-        let waiting = core::mem::take(&mut self.shared.waiting);
-        let others = waiting.iter().filter(|id| !line.contains(id));
-        let mut served = Vec::new();
-        for id in line.iter().chain(others) {
+        let Feeding {
+            mut order,
+            mut served,
+        } = core::mem::take(&mut self.feeding);
+        let Shared { line, waiting, .. } = &mut self.shared;
+        order.extend(line.iter().copied());
+        order.extend(waiting.iter().filter(|id| !line.contains(id)));
+        line.clear();
+        waiting.clear();
+        for id in &order {
             let before = self.shared.pool.lent_bytes();
             self.with(*id, |torrent, shared| torrent.feed(now, shared));
             if self.shared.pool.lent_bytes() > before && self.shared.leave_line(*id) {
                 served.push(*id);
             }
         }
-        for id in served {
-            self.shared.stand_in_line(id);
-        }
+        served
+            .drain(..)
+            .for_each(|id| self.shared.stand_in_line(id));
+        order.clear();
+        self.feeding = Feeding { order, served };
         self.shared.wake_unserved();
     }
 
@@ -323,8 +340,9 @@ impl Engine {
     }
 
     fn leave_on(&mut self, now: Instant) {
-        let leaving: Vec<TorrentId> = self.leaving.iter().copied().collect();
-        for id in leaving {
+        let mut last = None;
+        while let Some(id) = self.leaving.after(last) {
+            last = Some(id);
             let Some(torrent) = self.torrents.get_mut(&id) else {
                 continue;
             };
@@ -332,7 +350,7 @@ impl Engine {
                 self.shared.set_limits(now, Some(id), None, None);
                 self.by_hash.remove(&torrent.info_hash());
                 self.torrents.remove(&id);
-                self.leaving.remove(&id);
+                self.leaving.remove(id);
                 self.shared.tell(Event::Removed { torrent: id });
             }
         }
@@ -436,12 +454,13 @@ impl Engine {
                 return Some(output);
             }
             let (conn, mut transmission) = self.shared.next_ready()?;
+            let mut more = false;
             if let Some(Owner::Peer(id)) = self.shared.conn(conn).map(|entry| &entry.owner)
                 && let Some(torrent) = self.torrents.get_mut(id)
             {
-                torrent.fill(now, conn, &mut transmission, &mut self.shared);
+                more = torrent.fill(now, conn, &mut transmission, &mut self.shared);
             }
-            if let Some(output) = self.shared.transmit(now, conn, transmission) {
+            if let Some(output) = self.shared.transmit(now, conn, transmission, more) {
                 return Some(output);
             }
         }

@@ -192,6 +192,13 @@ impl Picker {
         self.needed.count() as u32
     }
 
+    /// Whether nobody can be given a block of an open piece, whatever they have: all are asked for,
+    /// and asking twice is not due. O(1).
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.open.queue().is_empty() && !self.is_endgame()
+    }
+
     /// Whether everything wanted is had.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -290,9 +297,10 @@ impl Picker {
 
     /// Who is still asked for `block`, arrived or not; at most three peers. After an arrival these
     /// are the ones to send a cancel, and to [`release`](Self::release).
-    pub fn asked(&self, block: Block) -> impl Iterator<Item = ConnId> {
-        let found = self.find(block).into_iter();
-        found.flat_map(|(slot, at)| self.open.at(slot).asked(at))
+    pub fn asked(&self, block: Block) -> impl Iterator<Item = ConnId> + use<> {
+        let found = self.find(block);
+        let asked = found.map(|(slot, at)| self.open.at(slot).asked(at));
+        asked.unwrap_or_default().into_iter().flatten()
     }
 
     /// Who gave each block of an open piece, in order of the blocks that arrived: of a complete
@@ -346,10 +354,12 @@ impl Picker {
     /// The slot and the number of a block that can be asked for in an open piece.
     fn find(&self, block: Block) -> Option<(u32, u32)> {
         let slot = self.open.slot(block.piece)?;
-        let at = block.begin / BLOCK_LEN;
-        let whole = at < self.layout.blocks_in(block.piece)
-            && self.layout.nth_block(block.piece, at) == block;
-        whole.then_some((slot, at))
+        let rest = self
+            .layout
+            .piece_len(block.piece)
+            .checked_sub(block.begin)?;
+        let whole = block.begin.is_multiple_of(BLOCK_LEN) && block.len == rest.min(BLOCK_LEN);
+        (whole && rest > 0).then_some((slot, block.begin / BLOCK_LEN))
     }
 
     /// Panics unless all books agree. For tests: O(pieces x peers).

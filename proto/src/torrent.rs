@@ -22,13 +22,14 @@ pub(crate) mod memory;
 mod messages;
 pub(crate) mod peers;
 mod room;
+mod sessions;
 pub(crate) mod shared;
 mod slabs;
+mod spares;
 pub(crate) mod turns;
 mod upload;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -40,33 +41,24 @@ use crate::api::{
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rate::Meter;
+use crate::base::set::OrderedSet;
 use crate::base::time::Instant;
 use crate::choke::Choker;
 use crate::meta;
 use crate::meta::layout::{FileIndex, Layout, PieceIndex, Priority};
 use crate::peer::Peer;
-use crate::picker::{Counted, Picker};
+use crate::picker::Picker;
 use crate::store::assembly::{Assembly, Writer};
 use crate::store::ledger::Ledger;
 use crate::store::suspects::Suspects;
 use crate::swarm::Swarm;
 use crate::tracker::schedule::{Announcer, Identity};
-use crate::wire::message::Decoder;
 
+use sessions::{Session, Sessions};
 use shared::{Alarm, Op, Shared, Timer};
 
 /// How many departed peers are remembered by their address, in case a piece of theirs fails.
 const DEPARTED_MAX: usize = 256;
-
-/// A peer and what the torrent keeps of it.
-#[derive(Debug)]
-struct Session {
-    peer: Peer<Writer>,
-    /// `None` while a frame of it is being handled, and after an error.
-    decoder: Option<Decoder>,
-    /// How the picker counts its pieces; `None` until it has told of them.
-    counted: Option<Counted>,
-}
 
 /// One torrent of an engine.
 #[derive(Debug)]
@@ -109,11 +101,11 @@ pub(crate) struct Torrent {
     picker: Picker,
     assembly: Assembly,
     suspects: Suspects,
-    peers: BTreeMap<ConnId, Box<Session>>,
+    peers: Sessions,
     /// Peers that gave us something and are gone, the last ones.
     departed: VecDeque<(ConnId, IpAddr)>,
     /// Peers that were left without a block to ask for and may find one when something changes.
-    hungry: BTreeSet<ConnId>,
+    hungry: OrderedSet<ConnId>,
     choker: Choker,
     swarm: Swarm,
     /// Outgoing connections not past their handshake.
@@ -193,9 +185,9 @@ impl Torrent {
             picker,
             assembly: Assembly::default(),
             suspects: Suspects::default(),
-            peers: BTreeMap::new(),
+            peers: Sessions::default(),
             departed: VecDeque::new(),
-            hungry: BTreeSet::new(),
+            hungry: OrderedSet::new(),
             choker: Choker::new(rng.fork("choke"), shared.config.upload_slots),
             swarm: Swarm::new(loopback_only),
             dialling: 0,
@@ -371,7 +363,7 @@ impl Torrent {
     }
 
     fn sessions(&self) -> impl Iterator<Item = &Peer<Writer>> {
-        self.peers.values().map(|session| &session.peer)
+        self.peers.iter().map(|(_, session)| &session.peer)
     }
 }
 

@@ -47,9 +47,13 @@ pub enum Standing {
 }
 
 /// The requests that are out to one peer, oldest first.
+///
+/// Invariant: `awaited` and `given_up` count the requests that stand so.
 #[derive(Debug)]
 pub struct Pipeline {
     asked: VecDeque<Asked>,
+    awaited: usize,
+    given_up: usize,
     depth: usize,
     ceiling: usize,
     /// The least time from a request to its block.
@@ -72,6 +76,8 @@ impl Pipeline {
     pub fn new() -> Self {
         Pipeline {
             asked: VecDeque::new(),
+            awaited: 0,
+            given_up: 0,
             depth: DEPTH_START,
             ceiling: REQQ_DEFAULT,
             least: None,
@@ -96,6 +102,7 @@ impl Pipeline {
 
     /// A request went out.
     pub fn push(&mut self, block: Block, at: Instant) {
+        self.awaited += 1;
         self.asked.push_back(Asked {
             block,
             at,
@@ -106,11 +113,16 @@ impl Pipeline {
     /// Whether a request for `block` was given up: it is awaited again, for asking twice would
     /// leave one of the two without an answer.
     pub fn reclaim(&mut self, block: Block) -> bool {
+        if self.given_up == 0 {
+            return false;
+        }
         let given_up =
             |asked: &&mut Asked| asked.block == block && asked.standing == Standing::GivenUp;
         match self.asked.iter_mut().find(given_up) {
             Some(asked) => {
                 asked.standing = Standing::Awaited;
+                self.given_up -= 1;
+                self.awaited += 1;
                 true
             }
             None => false,
@@ -120,22 +132,20 @@ impl Pipeline {
     /// Whether the peer owes us a block.
     #[must_use]
     pub fn owes(&self) -> bool {
-        self.asked
-            .iter()
-            .any(|asked| asked.standing == Standing::Awaited)
+        self.awaited > 0
     }
 
     /// The request that `range` answers, taken out; usually the oldest.
     pub fn take(&mut self, range: BlockRequest) -> Option<Asked> {
-        let at = self
-            .asked
-            .iter()
-            .position(|asked| answers(asked.block, range))?;
-        if at == 0 {
+        let answers = |asked: &Asked| answers(asked.block, range);
+        let asked = if self.asked.front().is_some_and(answers) {
             self.asked.pop_front()
         } else {
+            let at = self.asked.iter().position(answers)?;
             self.asked.remove(at)
-        }
+        }?;
+        self.stands_no_more(asked.standing);
+        Some(asked)
     }
 
     /// Whether `block` is out.
@@ -144,19 +154,28 @@ impl Pipeline {
         self.asked.iter().any(|asked| asked.block == block)
     }
 
+    /// The requests that are out, from number `first` on.
+    pub fn since(&self, first: usize) -> impl Iterator<Item = Block> {
+        self.asked.range(first..).map(|asked| asked.block)
+    }
+
     /// All requests, taken out.
     pub fn drain(&mut self) -> impl Iterator<Item = Asked> {
+        (self.awaited, self.given_up) = (0, 0);
         self.asked.drain(..)
     }
 
     /// Gives every request up that is awaited but remembers it: what comes late is still taken.
     pub fn give_up(&mut self) -> impl Iterator<Item = Block> {
         self.depth = 1;
+        let (awaited, given_up) = (&mut self.awaited, &mut self.given_up);
         self.asked
             .iter_mut()
             .filter(|asked| asked.standing == Standing::Awaited)
-            .map(|asked| {
+            .map(move |asked| {
                 asked.standing = Standing::GivenUp;
+                *awaited -= 1;
+                *given_up += 1;
                 asked.block
             })
     }
@@ -164,7 +183,17 @@ impl Pipeline {
     /// One request was withdrawn, and its answer is still to come.
     pub fn cancel(&mut self, block: Block) {
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.block == block) {
-            asked.standing = Standing::Cancelled;
+            let stood = core::mem::replace(&mut asked.standing, Standing::Cancelled);
+            self.stands_no_more(stood);
+        }
+    }
+
+    /// Takes a request off the counts.
+    fn stands_no_more(&mut self, standing: Standing) {
+        match standing {
+            Standing::Awaited => self.awaited -= 1,
+            Standing::GivenUp => self.given_up -= 1,
+            Standing::Cancelled => {}
         }
     }
 

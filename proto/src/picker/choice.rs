@@ -96,31 +96,41 @@ impl Picker {
 
     /// The open piece whose next free block `who` should have, unless it should open another.
     fn open_choice(&self, who: ConnId, reach: Reach<'_>) -> Option<OpenChoice> {
-        let fits = |slot: &u32| {
-            let open = self.open.at(*slot);
-            reach.covers(open.piece()) && open.admits(who)
-        };
-        let mut fitting = self.open.queue().iter().copied().filter(fits);
-        let oldest = fitting.next()?;
-        let priority = self.open.at(oldest).priority();
-        let equals = core::iter::once(oldest)
-            .chain(fitting)
-            .take_while(|slot| self.open.at(*slot).priority() == priority);
-        let choices = equals.map(|slot| OpenChoice {
-            slot,
-            piece: self.open.at(slot).piece(),
-            priority,
-            claim: self.claim(who, slot),
-        });
-        if self.sequential {
-            return choices.min_by_key(|choice| choice.piece);
+        let mut best: Option<OpenChoice> = None;
+        for slot in self.open.queue().iter().copied() {
+            let open = self.open.at(slot);
+            if !(reach.covers(open.piece()) && open.admits(who)) {
+                continue;
+            }
+            if best.is_some_and(|best| best.priority != open.priority()) {
+                break;
+            }
+            let choice = OpenChoice {
+                slot,
+                piece: open.piece(),
+                priority: open.priority(),
+                claim: self.claim(who, open),
+            };
+            if !self.sequential && choice.claim == Claim::Own {
+                return Some(choice);
+            }
+            if best.is_none_or(|best| self.goes_before(choice, best)) {
+                best = Some(choice);
+            }
         }
-        choices.min_by_key(|choice| choice.claim)
+        best
+    }
+
+    /// Which of two open pieces of one priority a peer should have.
+    fn goes_before(&self, one: OpenChoice, other: OpenChoice) -> bool {
+        match self.sequential {
+            true => one.piece < other.piece,
+            false => one.claim < other.claim,
+        }
     }
 
     /// How much `who` is needed for an open piece.
-    fn claim(&self, who: ConnId, slot: u32) -> Claim {
-        let open = self.open.at(slot);
+    fn claim(&self, who: ConnId, open: &OpenPiece) -> Claim {
         if open.employs(who) {
             Claim::Own
         } else if open.is_idle() || self.had.count() == 0 {
@@ -278,7 +288,7 @@ impl Picker {
     }
 
     /// Whether few pieces that anybody has are left with blocks that nobody is asked for.
-    fn is_endgame(&self) -> bool {
+    pub(super) fn is_endgame(&self) -> bool {
         let unavailable = if self.seeds == 0 {
             let zeros = Priority::WANTED.map(|priority| self.rarity.zeros(priority));
             zeros.iter().sum()

@@ -43,8 +43,8 @@ pub(super) struct OpenPiece {
     crew: Vec<Member>,
     /// Unwanted if nothing of it is to be picked.
     priority: Priority,
-    /// Its place in the queue, if it has one.
-    queued: Option<Rank>,
+    /// With which priority it stands in the queue, if it does.
+    queued: Option<Priority>,
     /// Whether one peer at a time may fetch it, and who that is.
     exclusive: bool,
     holder: Option<ConnId>,
@@ -140,22 +140,27 @@ impl OpenPieces {
     pub(super) fn update<R>(&mut self, slot: u32, change: impl FnOnce(&mut OpenPiece) -> R) -> R {
         let open = &mut self.table[slot as usize];
         let result = change(open);
-        let (was, is) = (open.queued, open.rank());
-        if was != is {
-            if let Some(rank) = was {
-                self.queue.remove(self.place_of(rank));
-            }
-            if let Some(rank) = is {
-                self.queue.insert(self.place_of(rank), slot);
-            }
-            self.table[slot as usize].queued = is;
+        if open.queued != open.to_queue() {
+            self.requeue(slot);
         }
         result
     }
 
+    /// Moves a piece to where it belongs in the queue, or in or out.
+    fn requeue(&mut self, slot: u32) {
+        if let Some(rank) = self.at(slot).rank() {
+            self.queue.remove(self.place_of(rank));
+        }
+        let open = &mut self.table[slot as usize];
+        open.queued = open.to_queue();
+        if let Some(rank) = open.rank() {
+            self.queue.insert(self.place_of(rank), slot);
+        }
+    }
+
     /// Where in the queue a piece of this rank stands or would stand.
     fn place_of(&self, rank: Rank) -> usize {
-        let before = |slot: &u32| self.at(*slot).queued < Some(rank);
+        let before = |slot: &u32| self.at(*slot).rank() < Some(rank);
         self.queue.partition_point(before)
     }
 
@@ -174,7 +179,7 @@ impl OpenPieces {
             let open = self.at(*slot);
             assert_eq!(open.piece, *piece);
             assert!(!self.spare.contains(slot));
-            assert_eq!(open.queued, open.rank());
+            assert_eq!(open.queued, open.to_queue());
             assert_eq!(self.queue.contains(slot), open.queued.is_some());
             queued += usize::from(open.queued.is_some());
             open.check_invariant();
@@ -208,10 +213,14 @@ impl OpenPiece {
         self.priority
     }
 
-    /// Its place in the queue, if it is to be there.
+    /// With which priority it is to be in the queue, if it is.
+    fn to_queue(&self) -> Option<Priority> {
+        (self.priority.is_wanted() && self.free > 0).then_some(self.priority)
+    }
+
+    /// Its place in the queue, if it has one.
     fn rank(&self) -> Option<Rank> {
-        let queued = self.priority.is_wanted() && self.free > 0;
-        queued.then_some((Reverse(self.priority), self.serial))
+        self.queued.map(|priority| (Reverse(priority), self.serial))
     }
 
     /// Whether all blocks have arrived.
@@ -347,10 +356,10 @@ impl OpenPiece {
     }
 
     /// Who is asked for block `at`.
-    pub(super) fn asked(&self, at: u32) -> impl Iterator<Item = ConnId> {
-        let block = self.blocks.get(at as usize);
-        let askers = block.into_iter().flat_map(BlockState::askers);
-        askers.map(|member| self.crew[usize::from(member)].conn)
+    pub(super) fn asked(&self, at: u32) -> [Option<ConnId>; ASKERS_MAX] {
+        let member = |asked: u16| self.crew.get(usize::from(asked));
+        let asked_of = self.blocks[at as usize].asked_of;
+        asked_of.map(|asked| member(asked).map(|member| member.conn))
     }
 
     /// The blocks that have arrived.

@@ -9,7 +9,8 @@
 //! Invariant: whoever began before a block was done, or before its piece was closed and opened
 //! again, writes nowhere.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
@@ -21,12 +22,15 @@ use crate::meta::layout::{Block, PieceIndex};
 pub struct Writer {
     block: Block,
     written: u32,
+    /// The piece's place in the table, if it is open still.
+    place: u32,
     serial: u64,
 }
 
+/// An open piece, or a place for one.
 #[derive(Debug)]
 struct Filling {
-    slab: Slab,
+    slab: Option<Slab>,
     writing: SmallVec<[Writing; 4]>,
 }
 
@@ -42,9 +46,14 @@ struct Writing {
 }
 
 /// The open pieces.
+///
+/// Invariant: `index` is sorted by piece and names each open piece's place in `table`; all other
+/// places are in `spare` and hold nothing.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    open: BTreeMap<PieceIndex, Filling>,
+    index: Vec<(PieceIndex, u32)>,
+    table: Vec<Filling>,
+    spare: Vec<u32>,
     /// Blocks, by where they begin, that were written by several at once since their piece was
     /// opened; known until it is verified.
     shared: BTreeSet<(PieceIndex, u32)>,
@@ -53,21 +62,27 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Opens `piece` in `slab`, whose length is the piece's.
+    /// Opens `piece`, which is not open, in `slab`, whose length is the piece's.
     pub fn open(&mut self, piece: PieceIndex, slab: Slab) {
         self.forget(piece);
-        let filling = Filling {
-            slab,
-            writing: SmallVec::new(),
-        };
-        let before = self.open.insert(piece, filling);
-        debug_assert!(before.is_none(), "a piece is opened once");
+        let at = self.position(piece);
+        let at = at.expect_err("a piece is opened once");
+        let place = self.spare.pop().unwrap_or(self.table.len() as u32);
+        if place as usize == self.table.len() {
+            self.table.push(Filling {
+                slab: None,
+                writing: SmallVec::new(),
+            });
+        }
+        self.table[place as usize].slab = Some(slab);
+        self.index.insert(at, (piece, place));
     }
 
     /// Begins to write `block` from its start, beside whoever writes it; `None` if its piece is not
     /// open.
     pub fn begin(&mut self, block: Block) -> Option<Writer> {
-        let filling = self.open.get_mut(&block.piece)?;
+        let place = self.place(block.piece)?;
+        let filling = &mut self.table[place as usize];
         let mut writing = filling.writing.iter_mut();
         let serial = match writing.find(|writing| writing.begin == block.begin) {
             Some(writing) => {
@@ -89,6 +104,7 @@ impl Assembly {
         Some(Writer {
             block,
             written: 0,
+            place,
             serial,
         })
     }
@@ -101,16 +117,16 @@ impl Assembly {
         let Some((filling, _)) = self.find(writer) else {
             return false;
         };
+        let Some(slab) = &mut filling.slab else {
+            return false;
+        };
         let end = writer.written + bytes.len() as u32;
         assert!(
             end <= writer.block.len,
             "the decoder bounds a payload by its header"
         );
         let at = (writer.block.begin + writer.written) as usize;
-        put(
-            &mut filling.slab.as_mut_slice()[at..at + bytes.len()],
-            bytes,
-        );
+        put(&mut slab.as_mut_slice()[at..at + bytes.len()], bytes);
         writer.written = end;
         true
     }
@@ -149,28 +165,45 @@ impl Assembly {
     /// Whether `piece` is open.
     #[must_use]
     pub fn is_open(&self, piece: PieceIndex) -> bool {
-        self.open.contains_key(&piece)
+        self.place(piece).is_some()
     }
 
     /// Closes `piece` and gives its slab.
     pub fn close(&mut self, piece: PieceIndex) -> Option<Slab> {
-        self.open.remove(&piece).map(|filling| filling.slab)
+        let at = self.position(piece).ok()?;
+        let (_, place) = self.index.remove(at);
+        self.spare.push(place);
+        let filling = &mut self.table[place as usize];
+        filling.writing.clear();
+        filling.slab.take()
+    }
+
+    fn place(&self, piece: PieceIndex) -> Option<u32> {
+        let at = self.position(piece).ok()?;
+        Some(self.index[at].1)
+    }
+
+    fn position(&self, piece: PieceIndex) -> Result<usize, usize> {
+        self.index.binary_search_by_key(&piece, |(open, _)| *open)
     }
 
     /// The opening and the block that `writer` may write.
     fn find(&mut self, writer: &Writer) -> Option<(&mut Filling, usize)> {
-        let filling = self.open.get_mut(&writer.block.piece)?;
+        // Serials are never used twice, so one that is found is of the same opening.
+        let filling = &mut self.table[writer.place as usize];
         let mut writing = filling.writing.iter();
         let at = writing.position(|writing| writing.serial == writer.serial)?;
         Some((filling, at))
     }
 }
 
-/// Copies `bytes`, but for the pages that are there already: a slab begins as zeros, so runs of
-/// zeros, as in sparse files, take no memory. Others differ in their first bytes.
+/// Copies `bytes`, but for zeros where there are zeros: a slab begins as zeros, so runs of them, as in
+/// sparse files, take no memory. What comes is looked at first, for it is at hand: the slab is not, and
+/// to wait for it would cost as much as all else that is done for a block.
 fn put(to: &mut [u8], bytes: &[u8]) {
     for (to, bytes) in to.chunks_mut(PAGE).zip(bytes.chunks(PAGE)) {
-        if to != bytes {
+        let is_there = bytes.iter().all(|byte| *byte == 0) && to == bytes;
+        if !is_there {
             to.copy_from_slice(bytes);
         }
     }

@@ -136,7 +136,7 @@ impl Torrent {
     }
 
     fn consider_all(&mut self, now: Instant, shared: &mut Shared) {
-        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        let conns: Vec<ConnId> = self.peers.conns().collect();
         for conn in conns {
             self.with_session(conn, |torrent, session| {
                 torrent.consider(now, conn, &mut session.peer, shared);

@@ -3,8 +3,6 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use smallvec::SmallVec;
-
 use super::shared::{Op, Shared, Timer};
 use super::{Session, Torrent};
 use crate::api::{DiskError, Event, IoErrorKind, Output, Phase};
@@ -47,23 +45,29 @@ impl Torrent {
         if !peer.pipeline.owes() {
             peer.progress_at = now;
         }
-        while room > 0 {
-            let Some(pick) = self.pick(conn, peer, shared) else {
-                self.is_hungry(conn, shared);
-                if peer.pipeline.is_empty() && !self.picker.wants_from(&peer.have) {
-                    self.set_interest(conn, peer, false, shared);
-                }
-                return;
-            };
+        let out_before = peer.pipeline.len();
+        while room > 0
+            && let Some(pick) = self.pick(conn, peer, shared)
+        {
             room -= 1;
-            if peer.pipeline.reclaim(pick.block) || peer.is_sending(pick.block) {
-                continue;
+            if !peer.pipeline.reclaim(pick.block) && !peer.is_sending(pick.block) {
+                peer.pipeline.push(pick.block, now);
             }
-            peer.pipeline.push(pick.block, now);
-            let request = Message::Request(range(pick.block));
-            shared.send(conn, |out| request.encode(out));
         }
-        self.hungry.remove(&conn);
+        if peer.pipeline.len() > out_before {
+            let requests = peer.pipeline.since(out_before).map(range);
+            shared.send(conn, |out| {
+                requests.for_each(|range| Message::Request(range).encode(out));
+            });
+        }
+        if room == 0 {
+            self.hungry.remove(conn);
+            return;
+        }
+        self.is_hungry(conn, shared);
+        if peer.pipeline.is_empty() && !self.picker.wants_from(&peer.have) {
+            self.set_interest(conn, peer, false, shared);
+        }
     }
 
     /// The next block for `peer`; a slab is reserved before the first request of a piece.
@@ -101,11 +105,27 @@ impl Torrent {
     /// Memory or blocks came free: whoever waited for them may go on.
     pub(crate) fn feed(&mut self, now: Instant, shared: &mut Shared) {
         self.check_more(now, shared);
-        for conn in core::mem::take(&mut self.hungry) {
+        let mut last = None;
+        while let Some(conn) = self.hungry.after(last)
+            && !self.is_exhausted(shared)
+        {
+            last = Some(conn);
+            self.hungry.remove(conn);
             self.with_session(conn, |torrent, session| {
                 torrent.request_more(now, conn, &mut session.peer, shared);
             });
         }
+        if !self.hungry.is_empty() {
+            shared.waiting.insert(self.id);
+        }
+    }
+
+    /// Whether nobody could be given a block now: none is free, and for the memory of another piece
+    /// the torrent stands in line already.
+    fn is_exhausted(&self, shared: &mut Shared) -> bool {
+        self.picker.is_exhausted()
+            && shared.stands_in_line(self.id)
+            && !shared.may_take(self.id, self.slab_capacity())
     }
 
     /// Runs `act` with one session taken out, so that it and the torrent can both change.
@@ -114,10 +134,10 @@ impl Torrent {
         conn: ConnId,
         act: impl FnOnce(&mut Self, &mut Session) -> R,
     ) -> Option<R> {
-        let mut session = self.peers.remove(&conn)?;
+        let (place, mut session) = self.peers.take(conn)?;
         let _span = tracing::debug_span!("peer", addr = %session.peer.addr).entered();
         let result = act(self, &mut session);
-        self.peers.insert(conn, session);
+        self.peers.put_back(place, conn, session);
         Some(result)
     }
 
@@ -196,17 +216,12 @@ impl Torrent {
             shared.freed = true;
             return self.request_more(now, conn, peer, shared);
         }
-        let others: SmallVec<[ConnId; 4]> = self
-            .picker
-            .asked(block)
-            .filter(|asker| *asker != conn)
-            .collect();
         match self.picker.arrived(conn, block) {
             Arrival::Unwanted => self.wasted.duplicate += u64::from(block.len),
             Arrival::New { piece_complete } => {
-                others
-                    .into_iter()
-                    .for_each(|other| self.cancel(other, block, shared));
+                for other in self.picker.asked(block) {
+                    self.cancel(other, block, shared);
+                }
                 if piece_complete {
                     self.piece_complete(block.piece, shared);
                 }
@@ -217,7 +232,7 @@ impl Torrent {
 
     /// Withdraws a request from a peer that was asked as well (BEP 3, endgame).
     pub(super) fn cancel(&mut self, conn: ConnId, block: Block, shared: &mut Shared) {
-        let Some(session) = self.peers.get_mut(&conn) else {
+        let Some(session) = self.peers.get_mut(conn) else {
             return;
         };
         if session.peer.is_sending(block) || !session.peer.pipeline.contains(block) {
@@ -295,7 +310,7 @@ impl Torrent {
     }
 
     fn host_of(&self, conn: ConnId) -> Option<IpAddr> {
-        let here = self.peers.get(&conn).map(|session| session.peer.addr.ip());
+        let here = self.peers.get(conn).map(|session| session.peer.addr.ip());
         here.or_else(|| {
             self.departed
                 .iter()
@@ -346,7 +361,7 @@ impl Torrent {
 
     /// Everything wanted is written: it counts when it is durable.
     pub(super) fn all_written(&mut self, now: Instant, shared: &mut Shared) {
-        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        let conns: Vec<ConnId> = self.peers.conns().collect();
         for conn in conns {
             self.with_session(conn, |torrent, session| {
                 torrent.set_interest(conn, &mut session.peer, false, shared);
@@ -362,10 +377,10 @@ impl Torrent {
             return;
         }
         let is_due = self.haves_due.is_some_and(|due| due <= now);
-        for (conn, session) in &self.peers {
+        for (conn, session) in self.peers.iter() {
             let news = &self.have_log[session.peer.have_cursor..];
             if !news.is_empty() && (is_due || may_act_on(&session.peer, news)) {
-                shared.mark_ready(*conn);
+                shared.mark_ready(conn);
             }
         }
         if is_due {

@@ -3,7 +3,7 @@
 //!
 //! Invariant: one transmission is in flight on a connection at most, and its buffers are home
 //! before the next is filled. What waits unsent is bounded: past [`OUTBOX_HIGH`] no credit is given,
-//! past [`OUTBOX_MAX`] a peer is left.
+//! past [`OUTBOX_MAX`] a peer is left. A connection that has nothing to say holds no memory for it.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -69,12 +69,14 @@ pub(crate) struct Conn {
     pub(crate) closing: bool,
     /// Encoded messages that wait for the transmission in flight to end.
     outbox: Vec<u8>,
-    /// An empty transmission, kept for the memory of its vectors.
-    spare: Option<Transmission>,
     /// Since when a transmission is in flight.
     sending: Option<Instant>,
-    /// It is in the queue of those that have something to send.
+    /// The buffers of a transmission are not home.
+    lent: bool,
+    /// It is in the queue of those that may have something to send.
     queued: bool,
+    /// It is to be in that queue when the transmission in flight has ended.
+    due: bool,
     received: u64,
     until: u64,
 }
@@ -136,9 +138,10 @@ impl Shared {
             connected: false,
             closing: false,
             outbox: Vec::new(),
-            spare: Some(Transmission::default()),
             sending: None,
+            lent: false,
             queued: false,
+            due: false,
             received: 0,
             until: 0,
         }))
@@ -163,6 +166,9 @@ impl Shared {
             return;
         };
         if entry.outbox.len() <= OUTBOX_MAX {
+            if entry.outbox.capacity() == 0 {
+                entry.outbox = self.spares.head();
+            }
             encode(&mut entry.outbox);
             self.mark_ready(conn);
         } else if let Owner::Peer(torrent) = entry.owner {
@@ -196,8 +202,7 @@ impl Shared {
             return;
         }
         entry.closing = true;
-        entry.outbox = Vec::new();
-        entry.spare = None;
+        self.spares.keep_head(core::mem::take(&mut entry.outbox));
         if matches!(entry.owner, Owner::Opening(..)) && !entry.incoming {
             self.half_open -= 1;
         }
@@ -350,32 +355,43 @@ impl Shared {
                 continue;
             };
             entry.queued = false;
-            if entry.sending.is_some() || entry.closing || !entry.connected {
+            if entry.closing || !entry.connected {
                 continue;
             }
-            let Some(mut transmission) = entry.spare.take() else {
+            entry.due = entry.sending.is_some() || entry.lent;
+            if entry.due {
                 continue;
+            }
+            let mut transmission = Transmission {
+                head: core::mem::take(&mut entry.outbox),
+                parts: self.spares.parts(),
             };
-            core::mem::swap(&mut transmission.head, &mut entry.outbox);
+            if transmission.head.capacity() == 0 {
+                transmission.head = self.spares.head();
+            }
             transmission.wrap_head();
             return Some((conn, transmission));
         }
         None
     }
 
-    /// What became of a transmission of `next_ready`: it goes out, or is put away empty.
+    /// What became of a transmission of `next_ready`: it goes out, or is put away empty. `more` may
+    /// be there to be sent after it.
     pub(crate) fn transmit(
         &mut self,
         now: Instant,
         conn: ConnId,
         transmission: Transmission,
+        more: bool,
     ) -> Option<Output> {
-        let entry = self.conn(conn)?;
         if transmission.is_empty() {
-            entry.spare = Some(transmission);
+            self.spares.keep(transmission);
             return None;
         }
+        let entry = self.conn(conn)?;
         entry.sending = Some(now);
+        entry.lent = true;
+        entry.due = more;
         Some(Output::Net(Net::Transmit { conn, transmission }))
     }
 
@@ -390,7 +406,7 @@ impl Shared {
         if let Some(entry) = self.conn(conn) {
             entry.sending = None;
         }
-        self.mark_ready(conn);
+        self.is_free_to_send(conn);
         self.grant(now, conn);
     }
 
@@ -399,15 +415,24 @@ impl Shared {
         let mut parts = transmission.parts.iter();
         let held_slabs = parts.any(|part| matches!(part, Part::Slab { .. }));
         transmission.clear();
+        self.spares.keep(transmission);
         if held_slabs {
             self.cache.reclaim(&mut self.pool);
             self.chunk_freed();
         }
-        if let Some(entry) = self.conn(conn)
-            && !entry.closing
-        {
-            entry.spare = Some(transmission);
+        if let Some(entry) = self.conn(conn) {
+            entry.lent = false;
         }
-        self.mark_ready(conn);
+        self.is_free_to_send(conn);
+    }
+
+    /// A part of what kept `conn` from sending is over.
+    fn is_free_to_send(&mut self, conn: ConnId) {
+        if self
+            .conn(conn)
+            .is_some_and(|entry| core::mem::take(&mut entry.due))
+        {
+            self.mark_ready(conn);
+        }
     }
 }

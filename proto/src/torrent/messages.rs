@@ -184,7 +184,7 @@ impl Torrent {
         }
         if self.phase == Phase::Downloading && self.picker.wants(piece) {
             self.set_interest(conn, peer, true, shared);
-            if peer.pipeline.is_empty() || self.hungry.contains(&conn) {
+            if peer.pipeline.is_empty() || self.hungry.contains(conn) {
                 self.request_more(now, conn, peer, shared);
             }
         }

@@ -73,13 +73,14 @@ impl Torrent {
         self.introduce(conn, &peer, shared);
         let decoder = Some(Decoder::new(pieces));
         tracing::debug!(%addr, peer.incoming, client = ?peer.client, "peer comes");
+        let counted = None;
         self.peers.insert(
             conn,
-            Box::new(Session {
+            Session {
                 peer,
                 decoder,
-                counted: None,
-            }),
+                counted,
+            },
         );
         Ok(())
     }
@@ -107,7 +108,7 @@ impl Torrent {
         if session.peer.incoming == opened.incoming || !dialled_by_greater {
             return Err(Declined::Twice);
         }
-        self.drop_peer(now, *twin, Parting::Twin, shared);
+        self.drop_peer(now, twin, Parting::Twin, shared);
         Ok(())
     }
 
@@ -149,10 +150,10 @@ impl Torrent {
         parting: Parting,
         shared: &mut Shared,
     ) {
-        let Some(mut session) = self.peers.remove(&conn) else {
+        let Some(mut session) = self.peers.remove(conn) else {
             return;
         };
-        self.hungry.remove(&conn);
+        self.hungry.remove(conn);
         let peer = &mut session.peer;
         self.slot_vacated(now, peer, shared);
         self.release_requests(conn, peer, shared);
@@ -200,7 +201,7 @@ impl Torrent {
 
     /// Leaves all peers at once; nobody is dialled any more.
     pub(super) fn drop_all_peers(&mut self, now: Instant, shared: &mut Shared) {
-        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        let conns: Vec<ConnId> = self.peers.conns().collect();
         for conn in conns {
             self.drop_peer(now, conn, Parting::Worked, shared);
         }
@@ -214,7 +215,7 @@ impl Torrent {
         violation: Violation,
         shared: &mut Shared,
     ) {
-        let Some(session) = self.peers.get(&conn) else {
+        let Some(session) = self.peers.get(conn) else {
             return;
         };
         let ip = session.peer.addr.ip();
@@ -230,9 +231,9 @@ impl Torrent {
         if self.swarm.ban(ip) {
             self.tell_banned(ip, reason.to_string(), shared);
         }
-        for (conn, session) in &self.peers {
+        for (conn, session) in self.peers.iter() {
             if session.peer.addr.ip() == ip {
-                shared.dismiss(self.id, *conn, Parting::Failed);
+                shared.dismiss(self.id, conn, Parting::Failed);
             }
         }
     }
@@ -252,9 +253,9 @@ impl Torrent {
 
     /// Everything wanted is here: peers that have everything are left.
     pub(super) fn dismiss_useless(&mut self, shared: &mut Shared) {
-        for (conn, session) in &self.peers {
+        for (conn, session) in self.peers.iter() {
             if self.is_useless(&session.peer) {
-                shared.dismiss(self.id, *conn, Parting::Useless);
+                shared.dismiss(self.id, conn, Parting::Useless);
             }
         }
     }
@@ -325,7 +326,7 @@ impl Torrent {
 
     fn views(&self, now: Instant) -> Vec<PeerView> {
         let peers = self.peers.iter();
-        let views = peers.map(|(conn, session)| self.view(now, *conn, &session.peer));
+        let views = peers.map(|(conn, session)| self.view(now, conn, &session.peer));
         views.collect()
     }
 
@@ -366,7 +367,7 @@ impl Torrent {
     /// nothing any more that we want are told so.
     fn reconsider(&mut self, now: Instant, shared: &mut Shared) {
         let wanted = self.peers.iter().filter(|(_, session)| session.peer.wanted);
-        let wanted: Vec<ConnId> = wanted.map(|(conn, _)| *conn).collect();
+        let wanted: Vec<ConnId> = wanted.map(|(conn, _)| conn).collect();
         for conn in wanted {
             self.with_session(conn, |torrent, session| {
                 let peer = &mut session.peer;

@@ -81,7 +81,9 @@ impl Torrent {
         for (piece, slab) in core::mem::take(&mut self.room.waiting) {
             self.write_out(Op::Write(piece), piece, slab, shared);
         }
-        self.hungry.extend(self.peers.keys());
+        for conn in self.peers.conns() {
+            self.hungry.insert(conn);
+        }
         shared.waiting.insert(self.id);
         shared.freed = true;
     }

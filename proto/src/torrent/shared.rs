@@ -6,10 +6,12 @@ use alloc::vec::Vec;
 
 use super::gate::Gates;
 use super::links::Conn;
+use super::spares::Spares;
 use super::turns::Turns;
 use crate::api::{Config, Event, Output};
 use crate::base::id::{ConnId, OpId, Slots, TorrentId};
 use crate::base::rng::Rng;
+use crate::base::set::OrderedSet;
 use crate::base::slab::SlabPool;
 use crate::base::time::Instant;
 use crate::base::timer::Timers;
@@ -95,7 +97,7 @@ pub(crate) struct Shared {
     /// Outgoing connections not past their handshake.
     pub(crate) half_open: usize,
     /// Torrents in which somebody waits for a block to ask for.
-    pub(crate) waiting: BTreeSet<TorrentId>,
+    pub(crate) waiting: OrderedSet<TorrentId>,
     /// Torrents that wait for the memory of a piece, first come, first served: else small pieces
     /// would take for ever what a large one waits for.
     pub(crate) line: VecDeque<TorrentId>,
@@ -114,6 +116,7 @@ pub(crate) struct Shared {
     ops: Slots<(TorrentId, Op)>,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
+    pub(super) spares: Spares,
     /// Connections that may have something to send.
     pub(super) ready: VecDeque<ConnId>,
     pub(super) down: Gates,
@@ -135,7 +138,7 @@ impl Shared {
             conns: Slots::new(),
             timers: Timers::new(),
             half_open: 0,
-            waiting: BTreeSet::new(),
+            waiting: OrderedSet::new(),
             line: VecDeque::new(),
             unserved: VecDeque::new(),
             freed: false,
@@ -146,6 +149,7 @@ impl Shared {
             ops: Slots::new(),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
+            spares: Spares::default(),
             ready: VecDeque::new(),
             down: Gates::new(Timer::DownLimit),
             up: Gates::new(Timer::UpLimit),

@@ -37,6 +37,11 @@ impl Shared {
         }
     }
 
+    /// Whether `torrent` waits for the memory of a piece.
+    pub(crate) fn stands_in_line(&self, torrent: TorrentId) -> bool {
+        self.line.contains(&torrent)
+    }
+
     /// `torrent` gives its place in the line up; whether it had one.
     pub(crate) fn leave_line(&mut self, torrent: TorrentId) -> bool {
         let place = self.line.iter().position(|id| *id == torrent);
@@ -81,7 +86,7 @@ impl Shared {
 
     /// Peers that wait for the memory of a chunk try again.
     pub(crate) fn wake_unserved(&mut self) {
-        for conn in core::mem::take(&mut self.unserved) {
+        while let Some(conn) = self.unserved.pop_front() {
             self.mark_ready(conn);
         }
     }

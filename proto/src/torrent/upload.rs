@@ -106,15 +106,16 @@ impl Torrent {
         tracing::debug!("unchoke");
     }
 
-    /// Fills a transmission for a peer: our new pieces, then blocks it asked for.
+    /// Fills a transmission for a peer: our new pieces, then blocks it asked for. Whether more could
+    /// have gone into a longer one.
     pub(crate) fn fill(
         &mut self,
         now: Instant,
         conn: ConnId,
         transmission: &mut Transmission,
         shared: &mut Shared,
-    ) {
-        self.with_session(conn, |torrent, session| {
+    ) -> bool {
+        let more = self.with_session(conn, |torrent, session| {
             let peer = &mut session.peer;
             torrent.tell_haves(peer, transmission);
             let mut served = 0;
@@ -127,7 +128,9 @@ impl Torrent {
             if !transmission.is_empty() {
                 peer.spoke_at = now;
             }
+            served == BLOCKS_AT_ONCE || peer.have_cursor < torrent.have_log.len()
         });
+        more.unwrap_or(false)
     }
 
     fn tell_haves(&self, peer: &mut Peer<Writer>, transmission: &mut Transmission) {
@@ -268,7 +271,7 @@ impl Torrent {
 
     /// The disk did not give what a peer was promised: it is told so, or left.
     fn cannot_serve(&mut self, conn: ConnId, key: ChunkKey, shared: &mut Shared) {
-        let Some(session) = self.peers.get_mut(&conn) else {
+        let Some(session) = self.peers.get_mut(conn) else {
             return;
         };
         let peer = &mut session.peer;

@@ -25,7 +25,7 @@ pub const HASHES_MAX: u32 = 512 + 64;
 pub const UNKNOWN_MAX: u32 = 1 << 20;
 
 /// What a decoder may keep allocated while it holds nothing, in bytes.
-const KEPT: usize = 4 << 10;
+const KEPT: usize = 64;
 
 const PREFIX: usize = 4;
 const BLOCK: u32 = 12;
@@ -169,15 +169,15 @@ impl Message<'_> {
             Message::Unchoke => put(out, id::UNCHOKE, &[]),
             Message::Interested => put(out, id::INTERESTED, &[]),
             Message::NotInterested => put(out, id::NOT_INTERESTED, &[]),
-            Message::Have(piece) => put(out, id::HAVE, &[&piece.to_be_bytes()]),
+            Message::Have(piece) => put_piece(out, id::HAVE, piece),
             Message::Bitfield(bits) => put(out, id::BITFIELD, &[bits]),
-            Message::Request(block) => put(out, id::REQUEST, &[&block.to_bytes()]),
-            Message::Cancel(block) => put(out, id::CANCEL, &[&block.to_bytes()]),
+            Message::Request(block) => put_block(out, id::REQUEST, block),
+            Message::Cancel(block) => put_block(out, id::CANCEL, block),
             Message::Port(port) => put(out, id::PORT, &[&port.to_be_bytes()]),
             Message::Suggest(piece) => put(out, id::SUGGEST, &[&piece.to_be_bytes()]),
             Message::HaveAll => put(out, id::HAVE_ALL, &[]),
             Message::HaveNone => put(out, id::HAVE_NONE, &[]),
-            Message::Reject(block) => put(out, id::REJECT, &[&block.to_bytes()]),
+            Message::Reject(block) => put_block(out, id::REJECT, block),
             Message::AllowedFast(piece) => put(out, id::ALLOWED_FAST, &[&piece.to_be_bytes()]),
             Message::Extended { id, payload } => put(out, id::EXTENDED, &[&[id], payload]),
             Message::HashRequest(range) => put(out, id::HASH_REQUEST, &[&range.to_bytes()]),
@@ -192,11 +192,30 @@ impl Message<'_> {
 
 /// Appends the 13 bytes before the payload of a `piece` message; `block.len` bytes are to follow.
 pub fn encode_piece_header(block: BlockRequest, out: &mut Vec<u8>) {
-    let len = 1 + PIECE_HEAD + block.len;
-    out.extend_from_slice(&len.to_be_bytes());
-    out.push(id::PIECE);
-    out.extend_from_slice(&block.piece.to_be_bytes());
-    out.extend_from_slice(&block.begin.to_be_bytes());
+    let mut header = [0; PREFIX + 1 + PIECE_HEAD as usize];
+    header[..4].copy_from_slice(&(1 + PIECE_HEAD + block.len).to_be_bytes());
+    header[4] = id::PIECE;
+    header[5..9].copy_from_slice(&block.piece.to_be_bytes());
+    header[9..].copy_from_slice(&block.begin.to_be_bytes());
+    out.extend_from_slice(&header);
+}
+
+/// Appends a message of one block: of these there are as many as of blocks.
+fn put_block(out: &mut Vec<u8>, id: u8, block: BlockRequest) {
+    let mut message = [0; PREFIX + 1 + BLOCK as usize];
+    message[..4].copy_from_slice(&(1 + BLOCK).to_be_bytes());
+    message[4] = id;
+    message[5..].copy_from_slice(&block.to_bytes());
+    out.extend_from_slice(&message);
+}
+
+/// Appends a message of one piece.
+fn put_piece(out: &mut Vec<u8>, id: u8, piece: u32) {
+    let mut message = [0; PREFIX + 1 + 4];
+    message[..4].copy_from_slice(&5u32.to_be_bytes());
+    message[4] = id;
+    message[5..].copy_from_slice(&piece.to_be_bytes());
+    out.extend_from_slice(&message);
 }
 
 fn put(out: &mut Vec<u8>, id: u8, fields: &[&[u8]]) {
