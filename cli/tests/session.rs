@@ -443,27 +443,24 @@ fn nobody_there_ends_it() {
     }
 }
 
-/// Full allocation takes the room at the start; sparse does not.
+/// Full allocation, which is the default, takes the room at the start; sparse does not.
 #[test]
 fn files_take_their_room_as_asked() {
     use std::os::unix::fs::MetadataExt;
     let scene = Scene::new(&[("a", 4_000_000)]);
     let (_seed, addr) = scene.seed(&["a.torrent"]);
-    for (how, takes_all) in [("sparse", false), ("full", true)] {
-        let args = [
-            "a.torrent",
-            "--allocation",
-            how,
-            "--down-limit",
-            "100K",
-            "--peer",
-            &addr,
-        ];
-        let mut download = scene.download(3, &args);
+    let ways: [(&[&str], bool); 3] = [
+        (&["--allocation", "sparse"], false),
+        (&["--allocation", "full"], true),
+        (&[], true),
+    ];
+    for (how, takes_all) in ways {
+        let args = ["a.torrent", "--down-limit", "100K", "--peer", &addr];
+        let mut download = scene.download(3, &[&args[..], how].concat());
         let part = scene.path("got/a.part");
         download.until(|| part.metadata().is_ok_and(|part| part.blocks() > 0));
         let blocks = part.metadata().unwrap().blocks() * 512;
-        assert_eq!(blocks >= 4_000_000, takes_all, "{how}: {blocks}");
+        assert_eq!(blocks >= 4_000_000, takes_all, "{how:?}: {blocks}");
         download.interrupt();
         ends_with(download, 7);
         fs::remove_dir_all(scene.path("got")).unwrap();
@@ -592,7 +589,15 @@ fn a_disk_that_stays_full_ends_what_does_not_fit() {
 #[test]
 fn a_disk_that_fills_up_is_waited_for() {
     let Some(disk) = SmallDisk::new() else { return };
-    let mut download = disk.download(0, &["a.torrent", "--down-limit", "400K"]);
+    // What is allocated is not taken away any more.
+    let args = [
+        "a.torrent",
+        "--down-limit",
+        "400K",
+        "--allocation",
+        "sparse",
+    ];
+    let mut download = disk.download(0, &args);
     let part = disk.path(&download, "a.part");
     download.until(|| part.exists());
     let ballast = disk.path(&download, "ballast");

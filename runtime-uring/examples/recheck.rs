@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p ripcurrent-runtime-uring --example recheck -- \
-//!     FOLDER [MIB [KIB [AT_ONCE [HASHERS [DISKS]]]]] [tokio-uring|epoll] [cold]
+//!     FOLDER [MIB [KIB [AT_ONCE [HASHERS [DISKS]]]]] [uring|tokio-uring|epoll] [cold]
 //! ```
 //!
 //! A file of so many MiB (1,024 unless told) is made in the folder and read in pieces of so many KiB
@@ -48,6 +48,7 @@ fn recheck(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
         match argument.as_str() {
             "tokio-uring" => backend = Choice::TokioUring,
             "epoll" => backend = Choice::Epoll,
+            "uring" => backend = Choice::Uring,
             "cold" => cold = true,
             _ => return true,
         }

@@ -114,7 +114,7 @@ pub(crate) struct DownloadArgs {
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// How files take their room on the disk.
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = Allocation::Sparse)]
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Allocation::Full)]
     pub(crate) allocation: Allocation,
     /// Give a torrent up (exit code 4) after this long without a byte, such as 90 or 5m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -137,9 +137,9 @@ pub(crate) struct DownloadArgs {
 /// How files take their room on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Allocation {
-    /// As data comes.
+    /// As data comes, in more fragments.
     Sparse,
-    /// All of it at the start.
+    /// All of it at the start, where the file system can do that.
     Full,
 }
 
