@@ -5,6 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_runtime_uring::hash::{self, Kernel};
 
 /// Lengths of pieces in bytes.
@@ -17,7 +18,7 @@ fn sha1(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hash/sha1");
     for len in LENS {
         let memory = memory(COUNT * len);
-        let pieces: Vec<&[u8]> = memory.chunks(len).collect();
+        let pieces: Vec<&[u8]> = memory.as_slice().chunks(len).collect();
         group.throughput(Throughput::Bytes(memory.len() as u64));
         for kernel in Kernel::all() {
             let id = BenchmarkId::new(kernel.name(), format!("{} KiB", len >> 10));
@@ -33,7 +34,7 @@ fn sha1(criterion: &mut Criterion) {
 fn sha256(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hash/sha256");
     let memory = memory(64 * (16 << 10));
-    let leaves: Vec<&[u8]> = memory.chunks(16 << 10).collect();
+    let leaves: Vec<&[u8]> = memory.as_slice().chunks(16 << 10).collect();
     group.throughput(Throughput::Bytes(memory.len() as u64));
     for kernel in Kernel::all() {
         let id = BenchmarkId::new(kernel.name(), "64 leaves");
@@ -48,7 +49,7 @@ fn sha256(criterion: &mut Criterion) {
 fn few(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hash/few");
     let memory = memory(COUNT * LENS[1]);
-    let pieces: Vec<&[u8]> = memory.chunks(LENS[1]).collect();
+    let pieces: Vec<&[u8]> = memory.as_slice().chunks(LENS[1]).collect();
     for count in [1, 2, 3, 4, 5, 6, 7, 8, 12, 16] {
         group.throughput(Throughput::Bytes((count * LENS[1]) as u64));
         for kernel in Kernel::all() {
@@ -62,11 +63,14 @@ fn few(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Bytes that begin a page, as slabs do, and are not all alike.
-fn memory(len: usize) -> Vec<u8> {
-    (0..len as u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect()
+/// Bytes that begin a page, as pieces do, and are not all alike.
+fn memory(len: usize) -> Slab {
+    let mut slab = Slab::new(len);
+    slab.set_len(len);
+    for (byte, at) in slab.as_mut_slice().iter_mut().zip(0u32..) {
+        *byte = (at.wrapping_mul(2_654_435_761) >> 24) as u8;
+    }
+    slab
 }
 
 criterion_group! {

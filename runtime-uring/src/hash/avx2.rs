@@ -20,9 +20,15 @@ type Words = __m256i;
 
 /// The 16 words of one block of each lane, the same word of all lanes in one vector. What `lanes`
 /// point at must be `count` blocks, more than `at`.
+///
+/// `W` makes this a function of each kernel's own, which is then inlined.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn load(lanes: &[*const Block; LANES], at: usize, _count: usize) -> [Words; 16] {
+unsafe fn load<const W: usize>(
+    lanes: &[*const Block; LANES],
+    at: usize,
+    _count: usize,
+) -> [Words; 16] {
     let big_endian: __m128i = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
     let big_endian = _mm256_broadcastsi128_si256(big_endian);
     let mut words = [_mm256_setzero_si256(); 16];
@@ -34,7 +40,7 @@ unsafe fn load(lanes: &[*const Block; LANES], at: usize, _count: usize) -> [Word
             let block = unsafe { _mm256_loadu_si256(lane.add(at).cast::<Words>().add(half)) };
             *row = _mm256_shuffle_epi8(block, big_endian);
         }
-        words.copy_from_slice(&transpose(&rows));
+        words.copy_from_slice(&transpose::<W>(&rows));
     }
     words
 }
@@ -42,7 +48,7 @@ unsafe fn load(lanes: &[*const Block; LANES], at: usize, _count: usize) -> [Word
 /// Rows to columns: first 4 x 4 words within each half of four rows, then the halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose(rows: &[Words; 8]) -> [Words; 8] {
+fn transpose<const W: usize>(rows: &[Words; 8]) -> [Words; 8] {
     let mut quads = [_mm256_setzero_si256(); 8];
     for (rows, quads) in rows.chunks_exact(4).zip(quads.chunks_exact_mut(4)) {
         let low01 = _mm256_unpacklo_epi32(rows[0], rows[1]);

@@ -23,9 +23,16 @@ type Words = __m512i;
 
 /// The 16 words of one block of each lane, the same word of all lanes in one vector. What `lanes`
 /// point at must be `count` blocks, more than `at`.
+///
+/// `W` makes this a function of each kernel's own, which is then inlined: the words stay in
+/// registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn load(lanes: &[*const Block; LANES], at: usize, count: usize) -> [Words; 16] {
+unsafe fn load<const W: usize>(
+    lanes: &[*const Block; LANES],
+    at: usize,
+    count: usize,
+) -> [Words; 16] {
     let big_endian = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
     let big_endian = _mm512_broadcast_i32x4(big_endian);
     let mut rows = [_mm512_setzero_si512(); LANES];
@@ -38,13 +45,13 @@ unsafe fn load(lanes: &[*const Block; LANES], at: usize, count: usize) -> [Words
         }
         *row = _mm512_shuffle_epi8(block, big_endian);
     }
-    transpose(&rows)
+    transpose::<W>(&rows)
 }
 
 /// Rows to columns: first 4 x 4 words within each quarter of four rows, then the quarters.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn transpose(rows: &[Words; 16]) -> [Words; 16] {
+fn transpose<const W: usize>(rows: &[Words; 16]) -> [Words; 16] {
     let mut quads = [_mm512_setzero_si512(); 16];
     for (rows, quads) in rows.chunks_exact(4).zip(quads.chunks_exact_mut(4)) {
         let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);

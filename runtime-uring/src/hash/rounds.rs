@@ -112,7 +112,7 @@ macro_rules! lane_kernels {
             let mut state = spread(states);
             for at in 0..count {
                 // SAFETY: each lane has `count` blocks, and `at` is less.
-                let mut words = unsafe { load(&lanes, at, count) };
+                let mut words = unsafe { load::<$state_words>(&lanes, at, count) };
                 let after = $rounds!(state, words);
                 for (state, after) in state.iter_mut().zip(after) {
                     *state = add(*state, after);
