@@ -20,19 +20,22 @@
 //!
 //! | backend | needs | for |
 //! |---|---|---|
-//! | [`TokioUring`](BackendName::TokioUring) | Linux 5.11, and leave to use io_uring | machines of one's own |
+//! | [`Uring`](BackendName::Uring) | Linux 6.1, and leave to use io_uring | machines of one's own: the fastest |
+//! | [`TokioUring`](BackendName::TokioUring) | Linux 5.11, and leave to use io_uring | the same, with an older kernel |
 //! | [`Epoll`](BackendName::Epoll) | nothing | containers with the usual profile, old kernels, `kernel.io_uring_disabled` |
 //!
-//! Both pass the same suite (`ripcurrent_proto::conformance`) and share all but their sockets. For one
-//! fast peer they cost the same: 1.6 processor seconds for each GiB received, hashed and written
-//! (`examples/throughput.rs`, two virtual cores of an AMD EPYC, Linux 6.18).
+//! All pass the same suite (`ripcurrent_proto::conformance`) and share the threads beside the loop.
+//! The first is a loop of its own: it enters the kernel once a turn, hears of everything in one
+//! queue, and receives into a few large buffers that all connections share (4 MiB, however many
+//! there are) instead of some for each. The others are one loop of futures over the sockets of two
+//! crates, `tokio-uring` and `tokio`.
 //!
 //! Every connection and open file takes one of the descriptors that the process may have.
 //! [`Descriptors`] raises that limit and says how many connections fit, a bound for the engine's
 //! `max_connections`; a listener that finds none left rests for a moment between its attempts.
 //!
-//! Writing to a connection that the far end has closed raises `SIGPIPE`, which programs in Rust
-//! ignore; a host inside another language's program must ignore it too.
+//! Over the futures, writing to a connection that the far end has closed raises `SIGPIPE`, which
+//! programs in Rust ignore; a host inside another language's program must ignore it too.
 //!
 //! ```
 //! use std::net::Ipv4Addr;
