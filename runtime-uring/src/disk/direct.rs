@@ -15,8 +15,8 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 
 use super::paths::{Mode, open_file};
 
-/// The least that is worth a write of its own, in bytes. Measured on ext4 (see the module `disk`):
-/// half of it costs as much as through the page cache.
+/// The least that is worth a write of its own, in bytes. Half of it costs a thread more than the page
+/// cache does (measured: see the module `disk`).
 pub(super) const LEAST: usize = 128 << 10;
 
 /// The largest unit, in bytes, that a file system may want to be written at once.
