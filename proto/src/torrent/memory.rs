@@ -4,11 +4,14 @@
 //! adds its line. The sums are for 64-bit machines and on the safe side: a vector that grows counts
 //! twice, since it doubles, and a tree three times, since its nodes may be half empty.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::gate::GATE_BYTES;
 use super::links::{Conn, OUTBOX_MAX};
+use super::sessions::Place;
 use super::shared::{EVENTS_MAX, Op, Timer};
+use super::spares::{SPARE_HEAD_MAX, SPARES_MAX};
 use super::upload::{BLOCKS_AT_ONCE, HAVES_AT_ONCE};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Config, Event, Output, Part, Stamp};
@@ -112,7 +115,7 @@ impl Config {
         let peers = (self.max_peers as u64 * count).min(connections);
         MemoryCeiling {
             slabs: self.memory_budget as u64,
-            connections: connections * connection(most_pieces),
+            connections: connections * connection(most_pieces) + spares(),
             peers: peers * peer(most_pieces, slabs),
             torrents: torrents.iter().map(|layout| torrent(layout, slabs)).sum(),
             events: grown(EVENTS_MAX as u64 * EVENT),
@@ -130,18 +133,15 @@ impl Config {
 /// One connection and what waits to be sent on it.
 fn connection(pieces: u32) -> u64 {
     let timers = size::<(Instant, u64, Timer)>();
-    // Messages gather in one vector while another is on its way; the two change places, so both
-    // come to be as large as the larger.
+    // Messages gather in one vector while another is on its way.
     let messages = 2 * grown(unsent(pieces));
-    // A piece message is a header and, where it meets the edge of a chunk, two ranges of slabs.
-    let parts = grown(3 * BLOCKS_AT_ONCE as u64 * size::<Part>());
     size::<Conn>()
         + size::<Opening>()
         + handshake::LEN as u64
         // One for its opening, one for its peer's silence.
         + grown(2 * timers)
         + messages
-        + parts
+        + parts()
         // Its places among those who wait for credit and for their turn to send, at the limit on its
         // torrent and at that on all; for memory; and in the row of those who have something to
         // send.
@@ -150,17 +150,33 @@ fn connection(pieces: u32) -> u64 {
         + grown(size::<(TorrentId, ConnId, Parting)>())
 }
 
+/// The parts of one transmission.
+fn parts() -> u64 {
+    // A piece message is a header and, where it meets the edge of a chunk, two ranges of slabs.
+    grown(3 * BLOCKS_AT_ONCE as u64 * size::<Part>())
+}
+
+/// The memory of transmissions that came home, whoever sends next.
+fn spares() -> u64 {
+    let rows = size::<Vec<u8>>() + size::<Vec<Part>>();
+    SPARES_MAX as u64 * (SPARE_HEAD_MAX as u64 + parts() + grown(rows))
+}
+
 /// The most bytes of messages that wait for one peer to read them.
 fn unsent(pieces: u32) -> u64 {
     const HAVE: u64 = 9;
-    // The last message that still went in may be the bitfield; all others are small.
-    let messages = OUTBOX_MAX as u64 + u64::from(pieces.div_ceil(8)) + SMALL_MESSAGE;
+    const REQUEST: u64 = 17;
+    // What still went in last may be the bitfield, or as many requests as are ever out; all other
+    // messages are small.
+    let last = u64::from(pieces.div_ceil(8)).max(DEPTH_MAX as u64 * REQUEST);
+    let messages = OUTBOX_MAX as u64 + last + SMALL_MESSAGE;
     messages + HAVES_AT_ONCE as u64 * HAVE + BLOCKS_AT_ONCE as u64 * PIECE_HEADER
 }
 
 /// One peer past its handshake.
 fn peer(pieces: u32, slabs: u64) -> u64 {
     size::<Session>()
+        + grown(size::<Place>())
         + PEER_TEXT
         // A message whose end has not come.
         + Decoder::most_held(pieces) as u64
@@ -171,7 +187,7 @@ fn peer(pieces: u32, slabs: u64) -> u64 {
         // It may wait for every chunk that is being read.
         + grown(slabs * size::<ConnId>())
         // Among those who find no block to ask for.
-        + tree(size::<ConnId>())
+        + grown(size::<ConnId>())
 }
 
 /// One torrent, without its peers.

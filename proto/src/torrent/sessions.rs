@@ -24,7 +24,10 @@ pub(super) struct Session {
 /// Invariant: the places are sorted, and a place is empty only while its session is out: see
 /// [`Torrent::with_session`](super::Torrent::with_session).
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Vec<(ConnId, Option<Box<Session>>)>);
+pub(super) struct Sessions(Vec<Place>);
+
+/// A connection and its session, unless that is out.
+pub(super) type Place = (ConnId, Option<Box<Session>>);
 
 impl Sessions {
     /// How many peers there are.
