@@ -79,11 +79,11 @@ mod tests {
         };
         let open = Descriptors::within(64);
         let config = fit(asked.clone(), open);
-        assert_eq!((config.max_peers, config.max_connections), (15, 20));
+        assert_eq!((config.max_peers, config.max_connections), (14, 18));
         let line = scarcity(&config, open).unwrap();
         assert!(
             line.starts_with(
-                "64 files may be open: at most 20 connections, 15 peers among them, and 6 files"
+                "64 files may be open: at most 18 connections, 14 peers among them, and 6 files"
             ),
             "{line}"
         );
