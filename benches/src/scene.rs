@@ -294,6 +294,19 @@ impl Scene {
         }
     }
 
+    /// The bytes that the scene holds itself, beside the engine's.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        let scripts = self.peers.capacity() * size_of::<Script>();
+        let lists = self.outputs.capacity() * size_of::<Output>()
+            + self.done.capacity() * size_of::<Done>();
+        let own = self.peers.iter().map(|peer| {
+            let asked = peer.asked.capacity() * size_of::<BlockRequest>();
+            peer.stream.capacity() + asked + peer.decoder.held()
+        });
+        scripts + lists + own.sum::<usize>()
+    }
+
     /// Whether a download has come to its end.
     #[must_use]
     pub fn is_over(&self) -> bool {
