@@ -20,12 +20,13 @@ use crate::chance;
 use crate::clock;
 use crate::create::{CREATED_BY, hash_pieces};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::jobs::Item;
 use crate::limits;
 use crate::listen;
-use crate::news::News;
+use crate::news::{Complaints, News};
 use crate::progress::{Progress, Status};
 use crate::say::{self, Level};
-use crate::session::{self, Ended, Ends, Happening, Job, Net, Why};
+use crate::session::{self, Ended, Ends, Happening, Job, Net, Why, root_of};
 use crate::stop::Stop;
 use crate::tracker::Server;
 use crate::units::{Count, Size, Time};
@@ -196,9 +197,14 @@ fn download(
             stop_timeout: Some(PATIENCE),
             ..Ends::WHEN_COMPLETE
         },
-        ..Job::new(Arc::clone(torrent), room.join("got"), Mode::Download)
+        ..Job::new(
+            Item::made(Arc::clone(torrent)),
+            root_of(&room.join("got"))?,
+            Mode::Download,
+        )
     };
-    let mut news = News::new(level, &job);
+    let mut news = News::new(level, &job, false);
+    let mut complaints = Complaints::default();
     let ended = session::run(
         vec![job],
         net,
@@ -207,7 +213,7 @@ fn download(
         stop,
         |_, happening, figures| match happening {
             Happening::Event(event) if !matches!(event, Event::Completed { .. }) => {
-                news.event(event, figures);
+                news.event(event, figures, &mut complaints);
             }
             Happening::Full { path, need } => news.full(path, need),
             Happening::Room => news.room(),
@@ -245,6 +251,7 @@ impl<'scope> Helpers<'scope> {
         let (is_ready, ready) = channel();
         let server_stop = stop.clone();
         let mut threads = vec![scope.spawn(move || server.run(&server_stop).map(|_| ()))];
+        let root = root_of(&room.join("seed"))?;
         for seed in 0..seeds {
             let listener =
                 listen::listen(Some(row.seed_ip(seed)), Some(0)).inspect_err(|_| stop.ask())?;
@@ -252,7 +259,7 @@ impl<'scope> Helpers<'scope> {
             let job = Job {
                 check: Check::Trust,
                 ends: Ends::WHEN_ASKED,
-                ..Job::new(Arc::clone(torrent), room.join("seed"), Mode::Seed)
+                ..Job::new(Item::made(Arc::clone(torrent)), root.clone(), Mode::Seed)
             };
             let (stop, is_ready) = (stop.clone(), is_ready.clone());
             threads.push(scope.spawn(move || run_seed(job, listener, backend, &stop, &is_ready)));

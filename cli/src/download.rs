@@ -5,31 +5,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Check, Mode};
-use ripcurrent_proto::meta::Torrent;
 
 use crate::args::{Allocation, DownloadArgs};
 use crate::exit::{Failure, Outcome};
-use crate::jobs;
+use crate::jobs::{self, Item, Use};
 use crate::load;
 use crate::ranges;
 use crate::record::Recording;
 use crate::say::Level;
-use crate::session::{self, Ends, Job, Limits, Net, Seeding, UntilRatio};
+use crate::session::{self, Ends, Job, Limits, Net, Seeding, UntilRatio, root_of};
 use crate::stop::Stop;
 use crate::teller::Teller;
 
 /// Runs the command.
 pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
-    let loaded = jobs::load(&args.torrents)?;
+    let loaded = jobs::load(&args.torrents, Use::Fetch)?;
     must_be_folder(&args.output)?;
-    must_choose_of_one(&args)?;
-    let jobs: Result<Vec<Job>, Failure> = loaded
-        .torrents
-        .iter()
-        .map(|torrent| job(&args, Arc::clone(torrent)))
-        .collect();
-    let jobs = jobs?;
-    let recording = recording(&args)?;
+    must_choose_of_one(&args, loaded.items.len())?;
+    let recording = recording(&args, &loaded.items)?;
+    let root = root_of(&args.output)?;
+    let items = loaded.items.into_iter();
+    let jobs = items.map(|item| job(&args, item, root.clone()));
+    let jobs: Vec<Job> = jobs.collect::<Result<_, _>>()?;
     let net = Net::new(&args.net, args.down_limit, jobs.len())?;
     let stop = Stop::on_signals()?;
     stop.ends_process();
@@ -44,25 +41,25 @@ pub(crate) fn run(args: DownloadArgs, level: Level) -> Outcome {
             teller.hear(at, &happening, figures);
         },
     )?;
-    loaded.conclude(teller.conclude(ended))
+    loaded.conclusion.of(teller.conclude(ended))
 }
 
 /// The numbers and names of one torrent mean nothing in another.
-fn must_choose_of_one(args: &DownloadArgs) -> Result<(), Failure> {
+fn must_choose_of_one(args: &DownloadArgs, torrents: usize) -> Result<(), Failure> {
     let option = match (&args.pieces, args.files.is_empty()) {
         (Some(_), _) => "--pieces",
         (None, false) => "--files",
         (None, true) => return Ok(()),
     };
-    if args.torrents.len() == 1 {
+    if args.torrents.len() == 1 && torrents == 1 {
         return Ok(());
     }
     let what = format!("{option} chooses of one torrent, and several are given");
     Err(Failure::usage(what).remedy("Run the command once for each torrent."))
 }
 
-fn job(args: &DownloadArgs, torrent: Arc<Torrent>) -> Result<Job, Failure> {
-    let layout = torrent.layout();
+fn job(args: &DownloadArgs, item: Item, root: Arc<str>) -> Result<Job, Failure> {
+    let layout = item.outline.layout();
     let wanted = args.pieces.as_ref();
     let wanted = wanted.map(|pieces| ranges::pieces(layout, pieces));
     let wanted = wanted
@@ -87,9 +84,9 @@ fn job(args: &DownloadArgs, torrent: Arc<Torrent>) -> Result<Job, Failure> {
             down: args.torrent_down_limit,
             up: args.net.torrent_up_limit,
         },
-        peers: args.net.peers.clone(),
+        peers: args.net.peers.as_slice().into(),
         ends: ends(args),
-        ..Job::new(torrent, args.output.clone(), Mode::Download)
+        ..Job::new(item, root, Mode::Download)
     })
 }
 
@@ -108,11 +105,12 @@ fn ends(args: &DownloadArgs) -> Ends {
     }
 }
 
-fn recording(args: &DownloadArgs) -> Result<Option<Recording>, Failure> {
+fn recording(args: &DownloadArgs, items: &[Item]) -> Result<Option<Recording>, Failure> {
     let Some(path) = args.record.clone() else {
         return Ok(None);
     };
-    let files = args.torrents.iter().map(|path| load::bytes(path));
+    let files = items.iter().filter_map(|item| item.outline.file());
+    let files = files.map(load::bytes);
     Ok(Some(Recording {
         path,
         torrent_files: files.collect::<Result<_, _>>()?,

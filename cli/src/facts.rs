@@ -1,25 +1,22 @@
 //! What happens to one torrent of a session, for programs: `--json`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Event, Mode, Phase, TorrentStats};
-use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::layout::{FileIndex, Layout, PieceIndex};
 
 use crate::exit::Exit;
 use crate::json::{self, emit};
-use crate::load::hex;
+use crate::outline::Outline;
 use crate::session::{Ended, Ends, Figures, Job, Why, cause, path_of};
 use crate::units::{Rate, Time};
 
 /// The facts about one torrent.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    /// Its info-hash.
-    torrent: String,
-    meta: Arc<Torrent>,
-    root: PathBuf,
+    outline: Arc<Outline>,
+    root: Arc<str>,
     mode: Mode,
     ends: Ends,
     bytes_wanted: u64,
@@ -29,27 +26,27 @@ pub(crate) struct Facts {
 
 impl Facts {
     pub(crate) fn new(job: &Job) -> Self {
-        let hashes = job.torrent.hashes();
-        let v1 = hashes.v1.map(|hash| hex(&hash));
-        let v2 = hashes.v2.map(|hash| hex(&hash));
         Facts {
-            torrent: v1.or(v2).unwrap_or_default(),
-            meta: Arc::clone(&job.torrent),
-            root: job.root.clone(),
+            outline: Arc::clone(&job.outline),
+            root: Arc::clone(&job.root),
             mode: job.mode,
             ends: job.ends,
-            bytes_wanted: bytes_wanted(job),
+            // A sum over pieces, of which many torrents have many.
+            bytes_wanted: if json::is_on() { bytes_wanted(job) } else { 0 },
             peers: [0; 4],
         }
     }
 
     pub(crate) fn begun(&self) {
+        if !json::is_on() {
+            return;
+        }
         emit(&json::Event::Started {
-            torrent: &self.torrent,
-            name: self.meta.name(),
-            path: &text(&self.root),
+            torrent: &self.outline.id(),
+            name: self.outline.name(),
+            path: &text(self.root()),
             bytes_wanted: self.bytes_wanted,
-            pieces: self.meta.layout().pieces(),
+            pieces: self.pieces(),
             mode: match self.mode {
                 Mode::Download => json::Mode::Download,
                 Mode::Seed => json::Mode::Seed,
@@ -59,12 +56,15 @@ impl Facts {
 
     /// The engine told something.
     pub(crate) fn event(&self, event: &Event) {
-        let torrent = &self.torrent;
+        if !json::is_on() {
+            return;
+        }
+        let torrent = &*self.outline.id();
         match event {
             Event::Checked { pieces, .. } => emit(&json::Event::Checked {
                 torrent,
                 pieces_right: *pieces,
-                pieces: self.meta.layout().pieces(),
+                pieces: self.pieces(),
             }),
             Event::Completed { .. } => emit(&json::Event::Completed {
                 torrent,
@@ -88,7 +88,7 @@ impl Facts {
             Event::DiskFailed { action, error, .. } => emit(&json::Event::DiskFailed {
                 torrent,
                 action,
-                path: &text(&path_of(&self.meta, &self.root, *error)),
+                path: &text(&path_of(&self.outline, self.root(), *error)),
                 error: &cause(*error).to_string(),
             }),
             Event::StateNotSaved { error, .. } => emit(&json::Event::StateNotSaved {
@@ -108,13 +108,16 @@ impl Facts {
 
     /// A second has passed.
     pub(crate) fn second(&mut self, stats: &TorrentStats) {
-        let torrent = &self.torrent;
+        if !json::is_on() {
+            return;
+        }
+        let torrent = &*self.outline.id();
         let phase = match stats.phase {
             Phase::Opening | Phase::Checking => {
                 return emit(&json::Event::Checking {
                     torrent,
                     pieces_checked: stats.pieces_checked,
-                    pieces: self.meta.layout().pieces(),
+                    pieces: self.pieces(),
                 });
             }
             Phase::Downloading => json::Phase::Downloading,
@@ -150,10 +153,18 @@ impl Facts {
         }
     }
 
+    fn root(&self) -> &Path {
+        Path::new(&*self.root)
+    }
+
+    fn pieces(&self) -> u32 {
+        self.outline.layout().pieces()
+    }
+
     /// There is no room.
     pub(crate) fn full(&self, path: &Path, needed: u64) {
         emit(&json::Event::DiskFull {
-            torrent: &self.torrent,
+            torrent: &self.outline.id(),
             path: &text(path),
             needed,
         });
@@ -162,23 +173,29 @@ impl Facts {
     /// There is room again.
     pub(crate) fn room(&self) {
         emit(&json::Event::DiskRoom {
-            torrent: &self.torrent,
+            torrent: &self.outline.id(),
         });
     }
 
     /// It is complete and served from now on.
     pub(crate) fn seeding(&self) {
+        if !json::is_on() {
+            return;
+        }
         let seeding = self.ends.seeding;
         let ratio = seeding.and_then(|seeding| seeding.ratio.0);
         let time = seeding.and_then(|seeding| seeding.time);
         emit(&json::Event::Seeding {
-            torrent: &self.torrent,
+            torrent: &self.outline.id(),
             until_ratio: ratio.map(|thousandths| thousandths as f64 / 1000.0),
             until_ms: time.map(millis),
         });
     }
 
     pub(crate) fn ended(&self, ended: &Ended) {
+        if !json::is_on() {
+            return;
+        }
         let why = match &ended.why {
             Why::Complete => json::Why::Complete,
             Why::Asked if ended.complete => json::Why::Complete,
@@ -186,7 +203,7 @@ impl Facts {
             Why::Failed(failure) if failure.exit() == Exit::NoPeers => json::Why::NoPeers,
             Why::Failed(_) => json::Why::Failed,
         };
-        let torrent = &self.torrent;
+        let torrent = &*self.outline.id();
         emit(&json::Event::Finished { torrent, why });
         let Figures {
             stats,
@@ -225,7 +242,7 @@ pub(crate) fn listening(addr: std::net::SocketAddr) {
 }
 
 fn bytes_wanted(job: &Job) -> u64 {
-    let layout = job.torrent.layout();
+    let layout = job.outline.layout();
     let wanted = |piece: &u32| {
         let is_of = |files: &_| is_of_files(layout, files, *piece);
         let by_piece = job

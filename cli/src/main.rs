@@ -22,6 +22,7 @@ mod log;
 mod manual;
 mod memory;
 mod news;
+mod outline;
 mod progress;
 mod ranges;
 mod record;

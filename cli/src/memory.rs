@@ -7,9 +7,10 @@ use std::fmt;
 
 use ripcurrent_proto::api::Config;
 use ripcurrent_proto::engine::MemoryCeiling;
-use ripcurrent_proto::meta::Torrent;
 use ripcurrent_runtime_uring::BackendName;
 
+use crate::outline::Outline;
+use crate::session::Job;
 use crate::units::Size;
 
 /// What carries out for one connection, in bytes: its futures, its place in the ring or in the
@@ -39,22 +40,17 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Of an engine with these settings on our host, at work on these torrents.
-    pub(crate) fn of<'a>(
-        config: &Config,
-        backend: BackendName,
-        torrents: impl Iterator<Item = &'a Torrent>,
-    ) -> Self {
-        let torrents: Vec<&Torrent> = torrents.collect();
-        let layouts: Vec<_> = torrents.iter().map(|torrent| &**torrent.layout()).collect();
-        let count = torrents.len() as u64;
+    pub(crate) fn of(config: &Config, backend: BackendName, jobs: &[Job]) -> Self {
+        let layouts: Vec<_> = jobs.iter().map(|job| &**job.outline.layout()).collect();
+        let count = jobs.len() as u64;
         // A tracker is dialled however many connections there are, and of each torrent one.
         let connections = config.max_connections as u64 + count;
         // Any of them may turn out to be protected, by a redirection for example.
-        let is_announced = |torrent: &&&Torrent| !torrent.trackers().is_empty();
-        let announced = torrents.iter().filter(is_announced).count() as u64;
+        let is_announced = |job: &&Job| job.outline.has_trackers();
+        let announced = jobs.iter().filter(is_announced).count() as u64;
         Memory {
             program: PROGRAM,
-            torrent_files: torrents.iter().map(|torrent| torrent_file(torrent)).sum(),
+            torrent_files: jobs.iter().map(|job| torrent_file(&job.outline)).sum(),
             receiving: backend.receive_bytes(connections) + connections * HANDS,
             protected: announced.min(1) * ROOTS + announced * PROTECTED,
             engine: config.memory_ceiling(&layouts),
@@ -80,11 +76,9 @@ impl Memory {
 
 /// What a torrent takes as it was read and understood: all that describes it is kept, and the longest
 /// part, the hashes of its pieces, may be there once more while it is read or recorded.
-fn torrent_file(torrent: &Torrent) -> u64 {
-    let urls = torrent.trackers().iter().flatten();
-    let around: usize = urls.map(String::len).sum();
+fn torrent_file(torrent: &Outline) -> u64 {
     let files = torrent.layout().files().len() as u64;
-    4 * (torrent.info_bytes().len() + around) as u64 + files * FILE
+    4 * (torrent.info_len + torrent.trackers_len) as u64 + files * FILE
 }
 
 impl fmt::Display for Memory {
@@ -104,9 +98,13 @@ impl fmt::Display for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Item;
+    use ripcurrent_proto::api::Mode;
+    use ripcurrent_proto::meta::Torrent;
     use ripcurrent_proto::meta::create::{Content, Creation};
+    use std::sync::Arc;
 
-    fn torrent(tracker: bool) -> Torrent {
+    fn job(tracker: bool) -> Job {
         let content = Content::File {
             len: 5,
             executable: false,
@@ -117,7 +115,8 @@ mod tests {
             creation.set_trackers(&[tier]).unwrap();
         }
         let bytes = creation.finish(&[[0; 20]]).unwrap();
-        Torrent::parse(bytes.into()).unwrap()
+        let torrent = Arc::new(Torrent::parse(bytes.into()).unwrap());
+        Job::new(Item::made(torrent), "/d".into(), Mode::Download)
     }
 
     /// The line tells every term and their sum.
@@ -127,13 +126,14 @@ mod tests {
             max_connections: 82,
             ..Config::default()
         };
-        let torrent = torrent(false);
-        let memory = Memory::of(&config, BackendName::Epoll, [&torrent].into_iter());
-        let engine = config.memory_ceiling(&[&**torrent.layout()]).total();
+        let jobs = [job(false)];
+        let outline = &jobs[0].outline;
+        let memory = Memory::of(&config, BackendName::Epoll, &jobs);
+        let engine = config.memory_ceiling(&[&**outline.layout()]).total();
         let receiving = 83 * (136 << 10) + (4608 << 10);
-        let around = (24 << 20) + torrent_file(&torrent) + receiving;
+        let around = (24 << 20) + torrent_file(outline) + receiving;
         assert_eq!(memory.total(), engine + around);
-        let shared = Memory::of(&config, BackendName::Uring, [&torrent].into_iter());
+        let shared = Memory::of(&config, BackendName::Uring, &jobs);
         assert_eq!(shared.receiving, (4 << 20) + 83 * (8 << 10));
         let line = memory.to_string();
         let begin = "memory: 24 MiB for the program + ";
@@ -149,17 +149,14 @@ mod tests {
     /// Every torrent adds what it takes, and only those that are announced a protected connection.
     #[test]
     fn each_torrent_has_its_share() {
-        let (alone, announced) = (torrent(false), torrent(true));
-        let of = |torrents: &[&Torrent]| {
-            let torrents = torrents.iter().copied();
-            Memory::of(&Config::default(), BackendName::TokioUring, torrents)
-        };
-        let (one, two) = (of(&[&alone]), of(&[&alone, &announced]));
+        let of = |jobs: &[Job]| Memory::of(&Config::default(), BackendName::TokioUring, jobs);
+        let jobs = [job(false), job(true)];
+        let (one, two) = (of(&jobs[..1]), of(&jobs));
         assert_eq!(one.protected, 0);
         assert_eq!(two.protected, ROOTS + PROTECTED);
         assert_eq!(two.receiving - one.receiving, (128 << 10) + HANDS);
-        let file = torrent_file(&announced);
-        assert!(file > torrent_file(&alone));
+        let [alone, file] = [0, 1].map(|at: usize| torrent_file(&jobs[at].outline));
+        assert!(file > alone);
         assert_eq!(two.torrent_files - one.torrent_files, file);
     }
 }

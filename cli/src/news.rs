@@ -1,46 +1,103 @@
 //! What happens to one torrent of a session, in words for people.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{DiskError, Event, Mode, Waste};
-use ripcurrent_proto::meta::Torrent;
 
 use crate::escape::Escaped;
+use crate::outline::Outline;
 use crate::say::{self, Level};
 use crate::session::{Ended, Ends, Figures, Job, Why, cause, owes, path_of, state_home};
 use crate::units::{Count, Rate, Size, Time};
+
+/// The most trackers whose complaints are told, and the most of each of many torrents' trackers.
+const TRACKERS_MOST: usize = 500;
+const REASONS_MOST: usize = 16;
 
 /// Tells what happens to one torrent, each complaint of a tracker once until it changes.
 #[derive(Debug)]
 pub(crate) struct News {
     level: Level,
-    name: String,
-    torrent: Arc<Torrent>,
-    root: PathBuf,
+    outline: Arc<Outline>,
+    root: Arc<str>,
+    /// It is one of many: what is as it should be is told of all together.
+    in_crowd: bool,
     mode: Mode,
     ends: Ends,
     has_peers: bool,
     /// Everything wanted was there when it began.
     was_there: bool,
-    /// The last complaint of each tracker; as many as the torrent has trackers.
-    complaints: BTreeMap<String, String>,
+}
+
+/// What trackers complained of.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    /// Of many torrents each complaint is told once for all; else again after another one, or an
+    /// answer.
+    of_crowd: bool,
+    told: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Complaints {
+    /// Those of the trackers of one torrent or several, or of many.
+    pub(crate) fn new(of_crowd: bool) -> Self {
+        let told = BTreeMap::new();
+        Complaints { of_crowd, told }
+    }
+
+    /// The tracker answered.
+    fn over(&mut self, url: &str) {
+        if !self.of_crowd {
+            self.told.remove(url);
+        }
+    }
+
+    /// Whether this complaint is to be told.
+    fn is_news(&mut self, url: &str, reason: &str) -> bool {
+        if let Some(told) = self.told.get_mut(url) {
+            let is_known = told.contains(reason);
+            if !self.of_crowd {
+                told.clear();
+            }
+            // Whoever never says the same twice is heard only so often.
+            let has_room = told.len() < REASONS_MOST;
+            return (has_room && told.insert(reason.to_owned())) && !is_known;
+        }
+        if self.told.len() >= TRACKERS_MOST {
+            return false;
+        }
+        self.told
+            .insert(url.to_owned(), BTreeSet::from([reason.to_owned()]));
+        true
+    }
 }
 
 impl News {
-    /// Tells of the torrent of a job.
-    pub(crate) fn new(level: Level, job: &Job) -> Self {
+    /// Tells of the torrent of a job, and whether it is one of many.
+    pub(crate) fn new(level: Level, job: &Job, in_crowd: bool) -> Self {
         News {
             level,
-            name: Escaped(job.torrent.name()).to_string(),
-            torrent: Arc::clone(&job.torrent),
-            root: job.root.clone(),
+            outline: Arc::clone(&job.outline),
+            root: Arc::clone(&job.root),
+            in_crowd,
             mode: job.mode,
             ends: job.ends,
-            has_peers: !job.torrent.trackers().is_empty() || !job.peers.is_empty(),
+            has_peers: job.outline.has_trackers() || !job.peers.is_empty(),
             was_there: false,
-            complaints: BTreeMap::new(),
+        }
+    }
+
+    fn name(&self) -> Escaped<'_> {
+        Escaped(self.outline.name())
+    }
+
+    /// The level of what is as it should be.
+    fn usual(&self) -> Level {
+        match self.in_crowd && self.mode == Mode::Seed {
+            true => Level::Verbose,
+            false => Level::Normal,
         }
     }
 
@@ -57,11 +114,11 @@ impl News {
     }
 
     /// The engine told something.
-    pub(crate) fn event(&mut self, event: &Event, figures: &Figures) {
+    pub(crate) fn event(&mut self, event: &Event, figures: &Figures, complaints: &mut Complaints) {
         if let Event::Completed { .. } = event {
             return self.completed(figures);
         }
-        if let Some((level, text)) = self.words(event, figures) {
+        if let Some((level, text)) = self.words(event, figures, complaints) {
             self.say(level, text);
         }
         if let Event::Checked { .. } = event
@@ -69,7 +126,7 @@ impl News {
             && !self.has_peers
         {
             let text = "it names no tracker: give peers with --peer, or wait for them to come";
-            self.say(Level::Normal, format!("{}: {text}", self.name));
+            self.say(Level::Normal, format!("{}: {text}", self.name()));
         }
     }
 
@@ -78,12 +135,13 @@ impl News {
         let (path, need) = (Escaped::path(path), Size(need));
         let wait = Time(self.ends.disk_wait);
         let text = format!("no room for {need} in {path}: waiting {wait} for some");
-        self.say(Level::Normal, format!("{}: {text}", self.name));
+        self.say(Level::Normal, format!("{}: {text}", self.name()));
     }
 
     /// There is room again.
     pub(crate) fn room(&self) {
-        self.say(Level::Normal, format!("{}: there is room again", self.name));
+        let text = format!("{}: there is room again", self.name());
+        self.say(Level::Normal, text);
     }
 
     /// It is over. What failed is told by who knows what the command comes to.
@@ -101,7 +159,11 @@ impl News {
             }
             (Why::Complete | Why::Asked, false) => interrupted(&ended.figures),
         };
-        self.say(Level::Normal, format!("{}: {text}", self.name));
+        let level = match ended.figures.stats.uploaded {
+            0 => self.usual(),
+            _ => Level::Normal,
+        };
+        self.say(level, format!("{}: {text}", self.name()));
     }
 
     fn say(&self, level: Level, text: String) {
@@ -112,7 +174,7 @@ impl News {
 
     fn completed(&mut self, figures: &Figures) {
         self.was_there = figures.stats.downloaded == 0;
-        let name = &self.name;
+        let name = self.name();
         if !self.was_there {
             let text = format!("{name}: {}", complete(figures));
             self.say(Level::Normal, text);
@@ -127,7 +189,7 @@ impl News {
                 _ => "",
             };
             let text = format!("{name}: {there}seeding {}{hint}", self.until());
-            self.say(Level::Normal, text);
+            self.say(self.usual(), text);
         }
     }
 
@@ -141,7 +203,7 @@ impl News {
     }
 
     /// When seeding ends.
-    fn until(&self) -> String {
+    pub(crate) fn until(&self) -> String {
         let mut text = "until Ctrl-C".to_owned();
         let Some(seeding) = self.ends.seeding else {
             return text;
@@ -158,7 +220,7 @@ impl News {
     /// What was given to others.
     fn served(&self, figures: &Figures) -> String {
         let sent = figures.stats.uploaded;
-        let ratio = Ratio(sent, owes(&figures.stats, self.torrent.layout()));
+        let ratio = Ratio(sent, owes(&figures.stats, self.outline.layout()));
         let given = format!("{} sent, a ratio of {ratio}", Size(sent));
         match (figures.peers_most, sent) {
             (0, 0) => format!("{} sent; no peer came", Size(sent)),
@@ -169,8 +231,13 @@ impl News {
     }
 
     /// The line, and from which level on it is worth one.
-    fn words(&mut self, event: &Event, figures: &Figures) -> Option<(Level, String)> {
-        let (name, stats) = (&self.name, &figures.stats);
+    fn words(
+        &self,
+        event: &Event,
+        figures: &Figures,
+        complaints: &mut Complaints,
+    ) -> Option<(Level, String)> {
+        let (name, stats) = (self.name(), &figures.stats);
         Some(match event {
             Event::Checked { pieces, .. } => {
                 let words = match self.mode {
@@ -180,13 +247,14 @@ impl News {
                 // What is complete is told of in one line.
                 let is_worth_it = *pieces > 0 && (stats.pieces_missing > 0 || !self.fetches());
                 let level = match is_worth_it {
+                    true if *pieces == stats.pieces => self.usual(),
                     true => Level::Normal,
                     false => Level::Verbose,
                 };
                 let text = format!("{name}: {pieces} of {} pieces {words}", stats.pieces);
                 (level, text)
             }
-            Event::Announced { url, result, .. } => return self.announced(url, result),
+            Event::Announced { url, result, .. } => return announced(url, result, complaints),
             Event::Banned { addr, reason, .. } => (
                 Level::Normal,
                 format!("{name}: banned {addr}: {}", Escaped(reason)),
@@ -200,7 +268,7 @@ impl News {
                 format!("{name}: {}", not_remembered(*error)),
             ),
             Event::StateNotSaved { error, .. } => {
-                let path = path_of(&self.torrent, &self.root, *error);
+                let path = path_of(&self.outline, Path::new(&*self.root), *error);
                 let (path, cause) = (Escaped::path(&path), cause(*error));
                 let text = format!("{name}: the state cannot be saved: {path}: {cause}");
                 (Level::Normal, text)
@@ -217,26 +285,25 @@ impl News {
             | Event::ShutDown => return None,
         })
     }
+}
 
-    fn announced(&mut self, url: &str, result: &Result<usize, String>) -> Option<(Level, String)> {
-        let shown = Escaped(url);
-        match result {
-            Ok(peers) => {
-                self.complaints.remove(url);
-                Some((
-                    Level::Verbose,
-                    format!("tracker {shown}: {}", Count(*peers as u64, "peer")),
-                ))
-            }
-            Err(reason) if self.complaints.get(url) == Some(reason) => None,
-            Err(reason) => {
-                self.complaints.insert(url.to_owned(), reason.clone());
-                Some((
-                    Level::Normal,
-                    format!("tracker {shown}: {}", Escaped(reason)),
-                ))
-            }
+fn announced(
+    url: &str,
+    result: &Result<usize, String>,
+    complaints: &mut Complaints,
+) -> Option<(Level, String)> {
+    let shown = Escaped(url);
+    match result {
+        Ok(peers) => {
+            complaints.over(url);
+            let peers = Count(*peers as u64, "peer");
+            Some((Level::Verbose, format!("tracker {shown}: {peers}")))
         }
+        Err(reason) if complaints.is_news(url, reason) => {
+            let text = format!("tracker {shown}: {}", Escaped(reason));
+            Some((Level::Normal, text))
+        }
+        Err(_) => None,
     }
 }
 
@@ -320,9 +387,11 @@ impl std::fmt::Display for Ratio {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Item;
     use crate::session::{Seeding, UntilRatio};
     use ripcurrent_proto::api::TorrentStats;
     use ripcurrent_proto::base::id::TorrentId;
+    use ripcurrent_proto::meta::Torrent;
     use ripcurrent_proto::meta::create::{Content, Creation};
     use std::time::Duration;
 
@@ -336,7 +405,8 @@ mod tests {
         let creation = Creation::new("n", content, Some(1 << 20)).unwrap();
         let bytes = creation.finish(&[[0; 20]; 10]).unwrap();
         let torrent = Arc::new(Torrent::parse(bytes.into()).unwrap());
-        News::new(Level::Normal, &Job::new(torrent, "/d".into(), mode))
+        let job = Job::new(Item::made(torrent), "/d".into(), mode);
+        News::new(Level::Normal, &job, false)
     }
 
     fn announced(reason: &str) -> Event {
@@ -353,14 +423,19 @@ mod tests {
     #[test]
     fn a_complaint_is_told_once() {
         let figures = Figures::default();
-        let mut news = news(Mode::Download);
-        let words = news.words(&announced("no\u{7}"), &figures);
-        assert_eq!(
-            words,
-            Some((Level::Normal, "tracker http://t/\\u{1b}: no\\u{7}".into()))
-        );
-        assert_eq!(news.words(&announced("no\u{7}"), &figures), None);
-        assert!(news.words(&announced("other"), &figures).is_some());
+        let news = news(Mode::Download);
+        let mut one = Complaints::new(false);
+        let mut words = |reason: &str| news.words(&announced(reason), &figures, &mut one);
+        let told = "tracker http://t/\\u{1b}: no\\u{7}";
+        assert_eq!(words("no\u{7}"), Some((Level::Normal, told.into())));
+        assert_eq!(words("no\u{7}"), None);
+        assert!(words("other").is_some() && words("no\u{7}").is_some());
+        let mut crowd = Complaints::new(true);
+        let mut words = |reason: &str| news.words(&announced(reason), &figures, &mut crowd);
+        assert!(words("no").is_some() && words("other").is_some());
+        assert!(words("no").is_none() && words("other").is_none());
+        let many = (0..100).filter(|number| words(&number.to_string()).is_some());
+        assert_eq!(many.count(), REASONS_MOST - 2);
     }
 
     /// What was found at the start is worth a line when there was something, and something is
@@ -373,15 +448,19 @@ mod tests {
             torrent: TORRENT,
             pieces,
         };
-        let (level, text) = news(Mode::Seed).words(&checked(3), &figures).unwrap();
+        let mut none = Complaints::default();
+        let (level, text) = news(Mode::Seed)
+            .words(&checked(3), &figures, &mut none)
+            .unwrap();
         assert_eq!(
             (level, &*text),
             (Level::Normal, "n: 3 of 9 pieces are right")
         );
-        let mut download = news(Mode::Download);
+        let download = news(Mode::Download);
         let mut level = |pieces, missing| {
             figures.stats.pieces_missing = missing;
-            download.words(&checked(pieces), &figures).unwrap().0
+            let words = download.words(&checked(pieces), &figures, &mut none);
+            words.unwrap().0
         };
         assert_eq!(level(0, 9), Level::Verbose);
         assert_eq!(level(3, 6), Level::Normal);

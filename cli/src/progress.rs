@@ -12,6 +12,7 @@ use ripcurrent_proto::api::command::{Phase, TorrentStats};
 use crate::clock;
 use crate::escape::Escaped;
 use crate::say::{self, Level};
+use crate::session::is_crowd;
 use crate::units::{Count, Rate, Size, Time};
 
 /// How often a line is written where there is no terminal.
@@ -44,10 +45,12 @@ pub(crate) struct Status {
 impl Progress {
     /// Shows the progress of `name`, which may come from outside.
     pub(crate) fn new(level: Level, name: &str) -> Self {
+        if level == Level::Quiet {
+            let (name, view) = (String::new(), View::Hidden);
+            return Progress { name, view };
+        }
         let name = shorten(&Escaped(name).to_string());
-        let view = if level == Level::Quiet {
-            View::Hidden
-        } else if has_terminal() {
+        let view = if has_terminal() {
             View::Bar(bar())
         } else {
             View::Lines {
@@ -59,9 +62,9 @@ impl Progress {
     }
 
     /// Shows the sum of `count` torrents, if they are several and there is a terminal: plain lines
-    /// would say everything twice.
+    /// would say everything twice, unless they are so many that each alone says nothing.
     pub(crate) fn of_all(level: Level, count: usize) -> Option<Self> {
-        let shows = count > 1 && level > Level::Quiet && has_terminal();
+        let shows = count > 1 && level > Level::Quiet && (has_terminal() || is_crowd(count));
         shows.then(|| Progress::new(level, &format!("all {count}")))
     }
 
@@ -148,9 +151,10 @@ impl Status {
     /// Several torrents seen from outside, added up.
     pub(crate) fn of_all<'a>(all: impl Iterator<Item = &'a TorrentStats>) -> Self {
         let mut sum = TorrentStats::default();
-        let mut is_known = true;
+        let (mut known, mut count) = (0, 0);
         for stats in all {
-            is_known &= !matches!(stats.phase, Phase::Opening | Phase::Checking);
+            count += 1;
+            known += u64::from(!matches!(stats.phase, Phase::Opening | Phase::Checking));
             sum.bytes_had += stats.bytes_had;
             sum.bytes_wanted += stats.bytes_wanted;
             sum.down_rate += stats.down_rate;
@@ -159,9 +163,12 @@ impl Status {
             sum.peers += stats.peers;
         }
         let (had, wanted) = (sum.bytes_had, sum.bytes_wanted);
-        match is_known {
+        match known == count {
             // What is wanted of all is not known yet, so no part of it is either.
-            false if had == wanted => Status::new(0, 1, "checking what is there".into()),
+            false if had == wanted => {
+                let words = format!("checking what is there: {known} of {count} torrents");
+                Status::new(known, count, words)
+            }
             _ if had < wanted => Status::new(had, wanted, downloading(&sum)),
             _ => Status::new(had, wanted, seeding(&sum)),
         }

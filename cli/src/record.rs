@@ -6,7 +6,6 @@ use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use ripcurrent_proto::api::{Config, Input, Output};
 use ripcurrent_proto::base::id::ConnId;
@@ -49,10 +48,10 @@ pub(crate) struct Writer {
 
 impl Driven {
     /// Takes the engine that was made of `config` and `seed`, and begins the record.
-    pub(crate) fn new(
+    pub(crate) fn new<'a>(
         engine: Engine,
         (config, seed, begun): (&Config, [u8; 32], Instant),
-        torrents: &[Arc<Torrent>],
+        torrents: impl Iterator<Item = &'a Torrent>,
         recording: Option<Recording>,
     ) -> Result<Self, Failure> {
         let Some(recording) = recording else {
@@ -71,11 +70,7 @@ impl Driven {
         let shared = Rc::clone(&writer);
         let sink: Sink = Box::new(move |bytes| shared.borrow_mut().write(bytes));
         let files = recording.torrent_files.iter();
-        let torrents: Vec<(&Torrent, &[u8])> = torrents
-            .iter()
-            .zip(files)
-            .map(|(torrent, file)| (&**torrent, &**file))
-            .collect();
+        let torrents: Vec<(&Torrent, &[u8])> = torrents.zip(files.map(|file| &**file)).collect();
         let beginning = Beginning {
             config,
             seed,

@@ -29,13 +29,14 @@ there. One torrent that fails does not stop the others; the exit code is the hig
 const SEED_EXAMPLES: &str = "\
 Examples:
   ripcurrent seed x.torrent --data ~/Downloads
-  ripcurrent seed *.torrent --seed-time 8h
+  ripcurrent seed torrents/ --data ~/Downloads --seed-time 8h
 
 DIR is the folder that holds the torrent's file or folder, as `download -o DIR` leaves it. It is served
 until Ctrl-C, unless --seed-ratio or --seed-time ends it.
 
 What was hashed once is remembered in $XDG_STATE_HOME/ripcurrent (~/.local/state/ripcurrent), and hashed
-again only where a file's length or time of change is another.";
+again only where a file's length or time of change is another. Ten thousand torrents may be seeded at
+once: their files are read when they are needed.";
 
 /// How to meet peers.
 #[derive(Clone, Debug, Args)]
@@ -71,8 +72,8 @@ pub(crate) struct NetArgs {
 #[derive(Debug, Args)]
 #[command(after_help = DOWNLOAD_EXAMPLES)]
 pub(crate) struct DownloadArgs {
-    /// The torrent files.
-    #[arg(required = true, value_name = "TORRENT", value_hint = ValueHint::FilePath)]
+    /// The torrent files, or folders that hold them.
+    #[arg(required = true, value_name = "TORRENT", value_hint = ValueHint::AnyPath)]
     pub(crate) torrents: Vec<PathBuf>,
     /// The folder to put the data in.
     #[arg(short, long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
@@ -147,8 +148,8 @@ pub(crate) enum Allocation {
 #[derive(Debug, Args)]
 #[command(after_help = SEED_EXAMPLES)]
 pub(crate) struct SeedArgs {
-    /// The torrent files.
-    #[arg(required = true, value_name = "TORRENT", value_hint = ValueHint::FilePath)]
+    /// The torrent files, or folders that hold them.
+    #[arg(required = true, value_name = "TORRENT", value_hint = ValueHint::AnyPath)]
     pub(crate) torrents: Vec<PathBuf>,
     /// The folder the data lies in; it is never changed.
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]

@@ -4,12 +4,11 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ripcurrent_proto::api::Config;
-use ripcurrent_proto::meta::Torrent;
 use ripcurrent_runtime_uring::{BackendName, Choice, Descriptors, Listen, Options, Roots};
 
+use super::Job;
 use crate::args::{DEFAULT_PORT, NetArgs};
 use crate::exit::{Exit, Failure};
 use crate::limits;
@@ -115,7 +114,7 @@ impl Net {
     }
 
     /// The settings of the engine and of the host.
-    pub(super) fn settings(self, torrents: &[Arc<Torrent>]) -> (Config, Options) {
+    pub(super) fn settings(self, jobs: &[Job]) -> (Config, Options) {
         let options = Options {
             backend: self.backend,
             bind: self.addr.ip(),
@@ -126,7 +125,7 @@ impl Net {
             extra_roots: self.roots,
             ..Options::default()
         };
-        (with_room_for(self.config, torrents), options)
+        (with_room_for(self.config, jobs), options)
     }
 }
 
@@ -145,10 +144,8 @@ fn state_home_in([state, home]: [Option<OsString>; 2]) -> Option<PathBuf> {
 
 /// Large pieces need a larger budget: two in flight for downloads, which have three quarters of it.
 /// All torrents share it.
-fn with_room_for(config: Config, torrents: &[Arc<Torrent>]) -> Config {
-    let lengths = torrents
-        .iter()
-        .map(|torrent| torrent.layout().piece_length());
+fn with_room_for(config: Config, jobs: &[Job]) -> Config {
+    let lengths = jobs.iter().map(|job| job.outline.layout().piece_length());
     let least = lengths.max().unwrap_or(0) as usize * 4;
     Config {
         memory_budget: config.memory_budget.max(least),
@@ -157,15 +154,9 @@ fn with_room_for(config: Config, torrents: &[Arc<Torrent>]) -> Config {
 }
 
 /// Says the most memory that will be taken, and what few open files mean, if that is asked for.
-pub(super) fn introduce(
-    config: &Config,
-    backend: BackendName,
-    torrents: &[Arc<Torrent>],
-    level: Level,
-) {
+pub(super) fn introduce(config: &Config, backend: BackendName, jobs: &[Job], level: Level) {
     if level > Level::Normal {
-        let torrents = torrents.iter().map(|torrent| &**torrent);
-        say::line(Memory::of(config, backend, torrents));
+        say::line(Memory::of(config, backend, jobs));
         if let Some(scarcity) = limits::scarcity(config, Descriptors::of_process()) {
             say::line(scarcity);
         }
@@ -175,16 +166,21 @@ pub(super) fn introduce(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Item;
+    use ripcurrent_proto::api::Mode;
+    use ripcurrent_proto::meta::Torrent;
     use ripcurrent_proto::meta::create::{Content, Creation};
+    use std::sync::Arc;
 
-    fn torrent(piece_length: u32) -> Arc<Torrent> {
+    fn job(piece_length: u32) -> Job {
         let content = Content::File {
             len: 1,
             executable: false,
         };
         let creation = Creation::new("a", content, Some(piece_length)).unwrap();
         let bytes = creation.finish(&[[0; 20]]).unwrap();
-        Arc::new(Torrent::parse(bytes.into()).unwrap())
+        let torrent = Arc::new(Torrent::parse(bytes.into()).unwrap());
+        Job::new(Item::made(torrent), "/d".into(), Mode::Download)
     }
 
     /// The folder for states follows the rules of XDG, and is not guessed where there is no home.
@@ -212,8 +208,8 @@ mod tests {
             (vec![64 << 20], 256 << 20),
             (vec![1 << 20, 64 << 20, 64 << 20], 256 << 20),
         ] {
-            let torrents: Vec<_> = lengths.into_iter().map(torrent).collect();
-            let config = with_room_for(Config::default(), &torrents);
+            let jobs: Vec<_> = lengths.into_iter().map(job).collect();
+            let config = with_room_for(Config::default(), &jobs);
             assert_eq!(config.memory_budget, budget);
         }
     }

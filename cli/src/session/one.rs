@@ -1,7 +1,7 @@
 //! One torrent of a session, from its job to its end.
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Add, Command, DiskError, Event, Input, Mode, Phase};
@@ -45,8 +45,11 @@ pub(super) struct One {
     pub(super) full_since: Option<Instant>,
     /// What is in want of room: the file or folder, and the bytes.
     lack: Option<(PathBuf, u64)>,
-    ended: Option<Ended>,
-    root: Arc<str>,
+    /// It has a reason to end, and the session knows.
+    pub(super) is_parting: bool,
+    /// Its end was told.
+    pub(super) is_told: bool,
+    ended: Option<Box<Ended>>,
     /// When the check at the start was over.
     checked_at: Option<Instant>,
     completed_at: Option<Instant>,
@@ -55,15 +58,9 @@ pub(super) struct One {
 }
 
 impl One {
-    pub(super) fn new(
-        job: Job,
-        id: TorrentId,
-        level: Level,
-        now: Instant,
-    ) -> Result<Self, Failure> {
-        Ok(One {
-            root: root_of(&job.root)?,
-            progress: Progress::new(level, job.torrent.name()),
+    pub(super) fn new(job: Job, id: TorrentId, level: Level, now: Instant) -> Self {
+        One {
+            progress: Progress::new(level, job.outline.name()),
             job,
             id,
             stage: Stage::New,
@@ -71,22 +68,27 @@ impl One {
             why: None,
             full_since: None,
             lack: None,
+            is_parting: false,
+            is_told: false,
             ended: None,
             checked_at: None,
             completed_at: None,
             last_byte: (now, 0),
-        })
+        }
     }
 
     /// Has the engine take it up.
     pub(super) fn begin(&mut self, engine: &mut Driven, now: Instant) {
         self.stage = Stage::Working;
         self.full_since = None;
-        let torrent = self.id;
+        let id = self.id;
+        let Some(torrent) = self.job.torrent.take() else {
+            return;
+        };
         let add = Add {
-            id: torrent,
-            torrent: Arc::clone(&self.job.torrent),
-            root: Arc::clone(&self.root),
+            id,
+            torrent,
+            root: Arc::clone(&self.job.root),
             wanted: self.job.wanted.clone(),
             files: self.job.files.clone(),
             sequential: self.job.sequential,
@@ -99,9 +101,28 @@ impl One {
             up_limit: NonZeroU64::new(self.job.limits.up),
         };
         engine.handle(now, Input::Command(Command::Add(add)));
-        for &addr in &self.job.peers {
+        for &addr in &*self.job.peers {
+            let torrent = id;
             engine.handle(now, Input::Command(Command::AddPeer { torrent, addr }));
         }
+    }
+
+    /// The engine needs what was let go of.
+    fn supply(&mut self, engine: &mut Driven, now: Instant) {
+        match self.job.outline.read_again() {
+            Ok(whole) => {
+                let torrent = self.id;
+                engine.handle(now, Input::Command(Command::Supply { torrent, whole }));
+            }
+            Err(failure) => self.leave(Why::Failed(failure)),
+        }
+    }
+
+    /// Whether its figures change though nothing is told of it.
+    pub(super) fn is_lively(&self) -> bool {
+        let stats = &self.figures.stats;
+        let is_rated = stats.up_rate > 0 || stats.down_rate > 0;
+        is_rated || self.job.mode == Mode::Download
     }
 
     /// There is no room for it, now or since.
@@ -140,19 +161,19 @@ impl One {
     }
 
     /// The engine told of it.
-    pub(super) fn take(&mut self, event: &Event, now: Instant) {
+    pub(super) fn take(&mut self, engine: &mut Driven, event: &Event, now: Instant) {
         match event {
             Event::Checked { pieces, .. } => self.checked(*pieces, now),
             Event::Completed { .. } => self.completed(now),
             Event::Refused { reason, .. } => {
-                let name = Escaped(self.job.torrent.name());
+                let name = Escaped(self.job.outline.name());
                 let what = format!("{name} cannot be taken up: {reason}");
                 self.leave(Why::Failed(Failure::new(Exit::BadTorrent, what)));
                 self.stage = Stage::Over;
             }
             Event::DiskFailed { action, error, .. } => {
-                let (torrent, root) = (&self.job.torrent, &self.job.root);
-                let failure = refusal::failure(torrent, root, action, *error);
+                let (outline, root) = (&self.job.outline, self.job.root());
+                let failure = refusal::failure(outline, root, action, *error);
                 // Also where everything seemed to be over: it was not saved.
                 if !matches!(self.why, Some(Why::Failed(_))) {
                     self.why = Some(Why::Failed(failure));
@@ -165,11 +186,11 @@ impl One {
             Event::DiskRoom { .. } => self.full_since = None,
             Event::Corrupt { .. } => self.figures.corrupt += 1,
             Event::Banned { .. } => self.figures.banned += 1,
+            Event::TorrentWanted { .. } => self.supply(engine, now),
             Event::Removed { .. } => self.stage = Stage::Over,
             Event::Added { .. }
             | Event::Announced { .. }
             | Event::StateNotSaved { .. }
-            | Event::TorrentWanted { .. }
             | Event::ShutDown => {}
         }
     }
@@ -179,8 +200,8 @@ impl One {
         self.checked_at = Some(now);
         self.last_byte.0 = now;
         if self.job.mode == Mode::Seed && pieces == 0 {
-            let root = Escaped::path(&self.job.root).to_string();
-            let name = Escaped(self.job.torrent.name());
+            let root = Escaped::path(self.job.root()).to_string();
+            let name = Escaped(self.job.outline.name());
             let what = format!("no piece of {name} is right in {root}");
             let failure = Failure::new(Exit::CheckFailed, what);
             self.leave(Why::Failed(
@@ -205,7 +226,7 @@ impl One {
         if stats.phase != Phase::Downloading || stats.downloaded > self.last_byte.1 {
             self.last_byte = (now, stats.downloaded);
         }
-        let owes = owes(stats, self.job.torrent.layout());
+        let owes = owes(stats, self.job.outline.layout());
         let is_served = |since: Instant| {
             let seeding = self.job.ends.seeding;
             seeding.is_some_and(|s| s.is_over(stats.uploaded, owes, now.since(since)))
@@ -216,7 +237,7 @@ impl One {
         let quiet = now.since(self.last_byte.0);
         let patience = self.job.ends.stop_timeout;
         if patience.is_some_and(|patience| quiet >= patience) {
-            let name = Escaped(self.job.torrent.name());
+            let name = Escaped(self.job.outline.name());
             let known = Count(stats.known, "peer");
             let what = format!("{name}: no byte came in time ({known} known)");
             let failure = Failure::new(Exit::NoPeers, what);
@@ -233,17 +254,19 @@ impl One {
 
     /// The file or folder that `error` is about.
     pub(super) fn path_of(&self, error: DiskError) -> PathBuf {
-        refusal::path_of(&self.job.torrent, &self.job.root, error)
+        refusal::path_of(&self.job.outline, self.job.root(), error)
     }
 
     /// How it ended, once it is over.
     pub(super) fn end(&mut self) -> &Ended {
         let why = self.why.take();
         let (complete, figures) = (self.completed_at.is_some(), &self.figures);
-        let ended = self.ended.get_or_insert_with(|| Ended {
-            why: why.unwrap_or(Why::Asked),
-            complete,
-            figures: figures.clone(),
+        let ended = self.ended.get_or_insert_with(|| {
+            Box::new(Ended {
+                why: why.unwrap_or(Why::Asked),
+                complete,
+                figures: figures.clone(),
+            })
         });
         // Nothing of it comes or goes any more.
         let stats = &mut self.figures.stats;
@@ -258,15 +281,6 @@ impl One {
             complete: false,
             figures: self.figures,
         };
-        self.ended.unwrap_or(asked)
+        self.ended.map_or(asked, |ended| *ended)
     }
-}
-
-/// The engine's paths are text, so the folder's must be.
-fn root_of(root: &Path) -> Result<Arc<str>, Failure> {
-    let text = root.to_str().ok_or_else(|| {
-        let what = format!("the name of {} is not UTF-8", Escaped::path(root));
-        Failure::usage(what).remedy("Choose a folder whose name is.")
-    })?;
-    Ok(Arc::from(text))
 }

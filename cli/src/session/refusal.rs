@@ -5,14 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ripcurrent_proto::api::{DiskError, IoErrorKind};
-use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::parts::part_names;
 
 use crate::escape::Escaped;
 use crate::exit::{Exit, Failure};
+use crate::outline::Outline;
 
-/// The path that `error` is about: a file of `torrent`, or what the torrent has in `root`.
-pub(crate) fn path_of(torrent: &Torrent, root: &Path, error: DiskError) -> PathBuf {
+/// The path that `error` is about: a file of the torrent, or what it has in `root`.
+pub(crate) fn path_of(torrent: &Outline, root: &Path, error: DiskError) -> PathBuf {
     let layout = torrent.layout();
     let file = error.file.and_then(|file| {
         let part = part_names(layout).into_iter().nth(file.at())?;
@@ -43,7 +43,7 @@ pub(crate) fn cause(error: DiskError) -> io::Error {
 }
 
 /// The end of a torrent to which the disk refused `action`.
-pub(super) fn failure(torrent: &Torrent, root: &Path, action: &str, error: DiskError) -> Failure {
+pub(super) fn failure(torrent: &Outline, root: &Path, action: &str, error: DiskError) -> Failure {
     let path = path_of(torrent, root, error);
     let failure = |cause| Failure::disk(action, &path, cause);
     match error.error.kind {
@@ -84,6 +84,7 @@ fn name_of(process: i32) -> Option<String> {
 mod tests {
     use super::*;
     use ripcurrent_proto::api::IoError;
+    use ripcurrent_proto::meta::Torrent;
     use ripcurrent_proto::meta::create::{Content, Creation};
     use ripcurrent_proto::meta::layout::FileIndex;
 
@@ -99,7 +100,8 @@ mod tests {
             file,
             error: IoError { kind, code },
         };
-        failure(&torrent, Path::new("/data"), action, error).to_string()
+        let outline = Outline::new(&torrent, None);
+        failure(&outline, Path::new("/data"), action, error).to_string()
     }
 
     /// The process that holds a torrent is named, also where nothing is known of it but its number.

@@ -40,11 +40,12 @@ struct Volume {
 
 /// Finds out whether what `job` lacks fits beside what `others` lack that have begun.
 pub(super) fn look<'a>(job: &'a Job, others: impl Iterator<Item = &'a Job>) -> Result<(), Lack> {
-    let Some(volume) = Volume::of(&job.root) else {
+    let Some(volume) = Volume::of(job.root()) else {
         return Ok(());
     };
-    let same = others
-        .filter(|other| Volume::of(&other.root).is_some_and(|other| other.device == volume.device));
+    let same = others.filter(|other| {
+        Volume::of(other.root()).is_some_and(|other| other.device == volume.device)
+    });
     let jobs: Vec<&Job> = same.chain([job]).collect();
     let need_by = |measure: Measure| -> u64 { jobs.iter().map(|job| missing(job, measure)).sum() };
     let free = volume.free;
@@ -54,7 +55,7 @@ pub(super) fn look<'a>(job: &'a Job, others: impl Iterator<Item = &'a Job>) -> R
     }
     match need_by(by_holes) {
         need if missing(job, by_holes) > 0 && need > free => Err(Lack {
-            folder: std::path::absolute(&job.root).unwrap_or_else(|_| job.root.clone()),
+            folder: std::path::absolute(job.root()).unwrap_or_else(|_| job.root().into()),
             need,
             free,
         }),
@@ -82,13 +83,13 @@ fn missing(job: &Job, measure: Measure) -> u64 {
     if job.mode == Mode::Seed {
         return 0;
     }
-    let layout = job.torrent.layout();
+    let layout = job.outline.layout();
     let wanted = |(index, (file, part)): (usize, (&FileEntry, String))| {
         let bytes = wanted_bytes(job, layout, index, file);
         if bytes == 0 {
             return 0;
         }
-        let mut path = job.root.clone();
+        let mut path = job.root().to_path_buf();
         path.extend(&file.path);
         // A file whose half is wanted may have the other half.
         measure(&path.with_file_name(part), &path, file.len).min(bytes)
@@ -166,6 +167,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::jobs::Item;
+    use crate::session::root_of;
     use ripcurrent_proto::base::bits::Bitfield;
     use ripcurrent_proto::meta::Torrent;
     use ripcurrent_proto::meta::create::{Content, Creation};
@@ -182,7 +185,7 @@ mod tests {
         let pieces = vec![[0; 20]; creation.layout().pieces() as usize];
         let bytes = creation.finish(&pieces).unwrap();
         let torrent = Arc::new(Torrent::parse(bytes.into()).unwrap());
-        Job::new(torrent, root.to_path_buf(), Mode::Download)
+        Job::new(Item::made(torrent), root_of(root).unwrap(), Mode::Download)
     }
 
     /// What is written already needs no room, in a sparse file no more than its holes; a folder that
@@ -205,7 +208,7 @@ mod tests {
         job.files = Some(Bitfield::new(1));
         assert_eq!(lacks(&job), [0; 2]);
         (job.wanted, job.files) = (None, None);
-        job.root = dir.path().join("new/folder");
+        job.root = root_of(&dir.path().join("new/folder")).unwrap();
         assert_eq!(lacks(&job), [LEN; 2]);
         job.mode = Mode::Seed;
         assert_eq!(lacks(&job), [0; 2]);
@@ -219,11 +222,11 @@ mod tests {
         let piece = u64::from(u32::MAX);
         let half = job(dir.path(), (free / 3 * 2).min(piece));
         assert_eq!(look(&half, [].into_iter()), Ok(()));
-        let others: Vec<Job> = (0..=free / half.torrent.layout().total_len())
+        let others: Vec<Job> = (0..=free / half.outline.layout().total_len())
             .map(|at| {
                 job(
                     &dir.path().join(at.to_string()),
-                    half.torrent.layout().total_len(),
+                    half.outline.layout().total_len(),
                 )
             })
             .collect();
