@@ -40,8 +40,8 @@ fn few_open_files_mean_fewer_connections() {
     const CROWD: u8 = 60;
     const KNOCKS: usize = 40;
     // What 64 open files leave.
-    const CONNECTIONS: usize = 20;
-    const PEERS: usize = 15;
+    const CONNECTIONS: usize = 18;
+    const PEERS: usize = 14;
 
     for backend in ["uring", "tokio-uring", "epoll"] {
         let pair = Pair::new();
