@@ -126,7 +126,7 @@ fn a_silent_peer_holds_little() {
     }
 }
 
-/// The most bytes that a peer with everything holds, of 10,000 pieces.
-const SEED_MAX: i64 = 2304;
-/// The most that any other does: 1,250 bytes are its pieces.
+/// The most bytes that a peer with everything holds: its pieces need none.
+const SEED_MAX: i64 = 1024;
+/// The most that any other does, of 10,000 pieces: 1,250 bytes are those.
 const LEECHER_MAX: i64 = 2304;

@@ -6,9 +6,11 @@ use core::fmt;
 
 const WORD: usize = u64::BITS as usize;
 
-/// A set of indices below a fixed length, its size counted along.
+/// A set of indices below a fixed length, its size counted along. One with nothing in it, or with
+/// everything, holds no memory: most peers are seeds.
 ///
-/// Invariant: bits at and past `len` are zero, and `ones` is the number of set bits.
+/// Invariant: bits at and past `len` are zero, `ones` is the number of set bits, and `words` are there
+/// unless `ones` says it all.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bitfield {
     words: Vec<u64>,
@@ -37,7 +39,7 @@ impl Bitfield {
     #[must_use]
     pub fn new(len: usize) -> Self {
         Bitfield {
-            words: vec![0; len.div_ceil(WORD)],
+            words: Vec::new(),
             len,
             ones: 0,
         }
@@ -46,14 +48,8 @@ impl Bitfield {
     /// The set of all indices below `len`.
     #[must_use]
     pub fn full(len: usize) -> Self {
-        let mut words = vec![u64::MAX; len.div_ceil(WORD)];
-        if let Some(last) = words.last_mut()
-            && !len.is_multiple_of(WORD)
-        {
-            *last = (1 << (len % WORD)) - 1;
-        }
         Bitfield {
-            words,
+            words: Vec::new(),
             len,
             ones: len,
         }
@@ -77,23 +73,22 @@ impl Bitfield {
         {
             return Err(BadBitfield::SpareBits);
         }
-        let mut field = Bitfield::new(len);
-        for (word, chunk) in field.words.iter_mut().zip(bytes.chunks(8)) {
+        let mut words = vec![0; len.div_ceil(WORD)];
+        for (word, chunk) in words.iter_mut().zip(bytes.chunks(8)) {
             for (at, byte) in chunk.iter().enumerate() {
                 *word |= u64::from(byte.reverse_bits()) << (8 * at);
             }
         }
-        field.ones = field
-            .words
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum();
+        let ones = words.iter().map(|word: &u64| word.count_ones() as usize);
+        let ones = ones.sum();
+        let mut field = Bitfield { words, len, ones };
+        field.fold();
         Ok(field)
     }
 
     /// Appends the wire form, `len.div_ceil(8)` bytes.
     pub fn to_wire(&self, out: &mut Vec<u8>) {
-        let bytes = self.words.iter().flat_map(|word| word.to_le_bytes());
+        let bytes = self.words().flat_map(u64::to_le_bytes);
         out.extend(bytes.take(self.len.div_ceil(8)).map(u8::reverse_bits));
     }
 
@@ -124,7 +119,7 @@ impl Bitfield {
     /// Whether `index` is in the set; false past the end.
     #[must_use]
     pub fn contains(&self, index: usize) -> bool {
-        index < self.len && self.words[index / WORD] >> (index % WORD) & 1 == 1
+        index < self.len && self.word(index / WORD) >> (index % WORD) & 1 == 1
     }
 
     /// Adds `index`; whether it was new.
@@ -133,10 +128,13 @@ impl Bitfield {
     /// If `index` is past the end.
     pub fn insert(&mut self, index: usize) -> bool {
         assert!(index < self.len, "index {index} of {}", self.len);
-        let bit = 1 << (index % WORD);
-        let new = self.words[index / WORD] & bit == 0;
-        self.words[index / WORD] |= bit;
-        self.ones += usize::from(new);
+        let new = !self.contains(index);
+        if new {
+            self.unfold();
+            self.words[index / WORD] |= 1 << (index % WORD);
+            self.ones += 1;
+            self.fold();
+        }
         new
     }
 
@@ -144,45 +142,72 @@ impl Bitfield {
     pub fn remove(&mut self, index: usize) -> bool {
         let there = self.contains(index);
         if there {
+            self.unfold();
             self.words[index / WORD] &= !(1 << (index % WORD));
             self.ones -= 1;
+            self.fold();
         }
         there
     }
 
     /// The indices of the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        let words = self.words.iter().enumerate();
-        words.flat_map(|(at, word)| bits_of(at, *word))
+        let words = self.words().enumerate();
+        words.flat_map(|(at, word)| bits_of(at, word))
     }
 
     /// The indices that both sets have, ascending.
     pub fn common(&self, other: &Bitfield) -> impl Iterator<Item = usize> {
-        let words = self.words.iter().zip(&other.words).enumerate();
+        let words = self.words().zip(other.words()).enumerate();
         words.flat_map(|(at, (ours, theirs))| bits_of(at, ours & theirs))
     }
 
     /// The indices that this set has and `other` lacks, ascending.
     pub fn beyond(&self, other: &Bitfield) -> impl Iterator<Item = usize> {
-        let words = self.words.iter().zip(&other.words).enumerate();
+        let words = self.words().zip(other.words()).enumerate();
         words.flat_map(|(at, (ours, theirs))| bits_of(at, ours & !theirs))
     }
 
     /// Whether there is an index that both sets have.
     #[must_use]
     pub fn meets(&self, other: &Bitfield) -> bool {
-        let mut words = self.words.iter().zip(&other.words);
+        let mut words = self.words().zip(other.words());
         words.any(|(ours, theirs)| ours & theirs != 0)
     }
 
     /// Whether `other` has an index that this set lacks.
     #[must_use]
     pub fn lacks_any_of(&self, other: &Bitfield) -> bool {
-        other
-            .words
-            .iter()
-            .zip(&self.words)
-            .any(|(theirs, ours)| theirs & !ours != 0)
+        let mut words = self.words().zip(other.words());
+        words.any(|(ours, theirs)| theirs & !ours != 0)
+    }
+
+    /// Every word, in memory or not.
+    fn words(&self) -> impl Iterator<Item = u64> {
+        (0..self.len.div_ceil(WORD)).map(|at| self.word(at))
+    }
+
+    /// Word number `at`, which is not past the end.
+    fn word(&self, at: usize) -> u64 {
+        match self.words.get(at) {
+            Some(word) => *word,
+            None if self.ones == 0 => 0,
+            None => u64::MAX >> (WORD - (self.len - at * WORD).min(WORD)),
+        }
+    }
+
+    /// Puts the words into memory.
+    fn unfold(&mut self) {
+        if self.words.is_empty() {
+            self.words = self.words().collect();
+        }
+    }
+
+    /// Lets go of the words if there is nothing in them to be told.
+    fn fold(&mut self) {
+        if self.ones == 0 || self.ones == self.len {
+            self.words = Vec::new();
+        }
     }
 }
 
@@ -254,6 +279,25 @@ mod tests {
         others.remove(63);
         others.remove(199);
         assert!(!some.meets(&others));
+    }
+
+    /// A set that comes to be empty or full, in whatever way, holds no memory and is the same as one
+    /// that was made so.
+    #[test]
+    fn what_goes_without_saying_takes_no_memory() {
+        for len in [1, 63, 64, 65, 200] {
+            let mut field = Bitfield::new(len);
+            assert_eq!(field.iter().count(), 0);
+            assert!((0..len).all(|index| field.insert(index)));
+            assert_eq!((&field, field.words.capacity()), (&Bitfield::full(len), 0));
+            assert!(field.iter().eq(0..len) && !field.contains(len));
+            let mut wire = Vec::new();
+            field.to_wire(&mut wire);
+            let told = Bitfield::from_wire(&wire, len).unwrap();
+            assert_eq!((&told, told.words.capacity()), (&field, 0));
+            assert!((0..len).all(|index| field.remove(index)));
+            assert_eq!((&field, field.words.capacity()), (&Bitfield::new(len), 0));
+        }
     }
 
     #[test]
