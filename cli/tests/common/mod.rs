@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ripcurrent_proto::base::rng::Rng;
 
@@ -221,7 +221,9 @@ impl Running {
         reason = "what another process does is seen by looking"
     )]
     pub(crate) fn until(&mut self, sign: impl Fn() -> bool) {
+        let begun = Instant::now();
         while !sign() && self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "no sign in time:\n{}", self.seen);
             std::thread::sleep(Duration::from_millis(2));
         }
     }
