@@ -3,6 +3,11 @@
 //! A thread takes a row of pieces, as many as its kernel has lanes, and brings them forward together
 //! by steps that stay in the core's own cache between being read and being hashed. Its memory is the
 //! lanes times the step, whatever the length of the pieces.
+//!
+//! Of the processor seconds one half is the hash, the other the copy out of the page cache; steps of
+//! 16 KiB cost an eighth more, of 128 KiB as much. Hashing mapped files would save a sixth of it all,
+//! for page faults take the place of the copy. It would also take a handler for SIGBUS, of which a
+//! process has one: a file that somebody makes shorter would be told by it.
 
 use std::ops::Range;
 
@@ -184,6 +189,7 @@ fn finish(kernel: Kernel, lanes: &[Lane<'_>], digests: &mut [Option<[u8; 20]>]) 
 mod tests {
     use std::fs;
     use std::path::PathBuf;
+    use std::thread;
 
     use ripcurrent_proto::meta::layout::{FileEntry, FileKind};
     use sha1::{Digest, Sha1};
@@ -298,5 +304,59 @@ mod tests {
         assert_eq!(missing(&paths), [7, 8, 16]);
         fs::remove_file(dir.path().join("0")).unwrap();
         assert_eq!(missing(&paths), [0, 1, 2, 3, 4, 5, 6, 7, 8, 16]);
+    }
+
+    /// A file that is cut off in the middle of it all: whatever was read of it by then, a piece before
+    /// the cut is right, one after it is right or missing, and nothing else ever.
+    #[test]
+    fn a_file_may_be_cut_off_meanwhile() {
+        for cut in [0, 1_000_000, 4_000_001] {
+            let dir = tempfile::tempdir().unwrap();
+            let (layout, paths, all) = made(dir.path(), 32 << 10, &[8_000_000]);
+            let file = fs::File::options().write(true).open(dir.path().join("0"));
+            let file = file.unwrap();
+            let found = thread::scope(|scope| {
+                scope.spawn(|| file.set_len(cut).unwrap());
+                hash(&layout, &paths)
+            });
+            for (piece, (found, bytes)) in found.iter().zip(all.chunks(32 << 10)).enumerate() {
+                let is_before = (piece as u64 * (32 << 10)) + bytes.len() as u64 <= cut;
+                let expected = Sha1::digest(bytes).into();
+                assert!(
+                    *found == Some(expected) || (found.is_none() && !is_before),
+                    "piece {piece}, cut at {cut}"
+                );
+            }
+        }
+    }
+
+    /// A hole in a file reads as zeros; one that runs to the end of a file is there like any bytes.
+    #[test]
+    fn holes_are_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, paths, mut all) = made(dir.path(), 64 << 10, &[1_000_003]);
+        let file = fs::File::options().write(true).open(dir.path().join("0"));
+        let file = file.unwrap();
+        file.set_len(300_001).unwrap();
+        file.set_len(1_000_003).unwrap();
+        all[300_001..].fill(0);
+        let expected = all
+            .chunks(64 << 10)
+            .map(|bytes| Some(Sha1::digest(bytes).into()));
+        assert!(hash(&layout, &paths) == expected.collect::<Vec<_>>());
+    }
+
+    /// What the disk refuses to read is no piece that is missing: it ends it all, and names the file.
+    #[test]
+    fn a_read_that_fails_names_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, paths, _) = made(dir.path(), 64 << 10, &[1_000_000, 500_000]);
+        let path = dir.path().join("1");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let (layout, paths) = (&layout, &paths[..]);
+        let failure = hash_pieces(Data { layout, paths }, &Stop::default(), |_| {}).unwrap_err();
+        let said = failure.to_string();
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
     }
 }

@@ -128,3 +128,51 @@ fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<Read> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use ripcurrent_proto::meta::layout::{FileEntry, FileKind, Layout};
+
+    use super::*;
+
+    /// A file that becomes shorter between two reads is missing from there on, also where a read
+    /// begins before its end; what lies before is still read.
+    #[test]
+    fn a_file_that_became_shorter_is_missing_from_there_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, [7; 100_000]).unwrap();
+        let file = FileEntry {
+            path: vec!["file".to_owned()],
+            len: 100_000,
+            offset: 0,
+            kind: FileKind::Regular { executable: false },
+        };
+        let layout = Layout::new(16 << 10, vec![file]).unwrap();
+        let paths = [Some(path.clone())];
+        let mut reader = Reader::new(Data {
+            layout: &layout,
+            paths: &paths,
+        });
+        let mut read = |offset, len: u32| {
+            let mut into = vec![0; len as usize];
+            let span = FileSpan {
+                file: Some(FileIndex(0)),
+                offset,
+                len,
+                aside: false,
+            };
+            let read = reader.read(&[span], &mut into).unwrap();
+            (read != Read::Absent).then_some(into)
+        };
+        assert_eq!(read(90_000, 10_000), Some(vec![7; 10_000]));
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(50_000).unwrap();
+        assert_eq!(read(90_000, 10_000), None);
+        assert_eq!(read(49_000, 1_001), None);
+        assert_eq!(read(49_000, 1_000), Some(vec![7; 1_000]));
+        assert_eq!(read(50_000, 1), None);
+    }
+}
