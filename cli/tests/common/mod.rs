@@ -223,7 +223,11 @@ impl Running {
     pub(crate) fn until(&mut self, sign: impl Fn() -> bool) {
         let begun = Instant::now();
         while !sign() && self.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < PATIENCE, "no sign in time:\n{}", self.seen);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no sign in time:\n{}",
+                self.seen
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
