@@ -23,7 +23,7 @@ use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::Machine;
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_runtime_uring::{Control, Host, HostError};
+use ripcurrent_runtime_uring::{Arena, Control, Host, HostError};
 
 use crate::backend;
 use crate::chance;
@@ -194,8 +194,13 @@ pub(crate) fn run(
     net::introduce(&config, host.backend().name, &jobs, level);
     let begun = host.now();
     let seed = chance::seed()?;
-    let engine = Engine::new(config.clone(), seed, begun)
+    let mut engine = Engine::new(config.clone(), seed, begun)
         .map_err(|error| Failure::new(Exit::Usage, "the settings cannot work").because(error))?;
+    match Arena::new(config.memory_budget) {
+        Ok(arena) => engine.set_slab_source(Box::new(arena)),
+        // The allocator's memory does as well, if not as fast.
+        Err(error) => tracing::debug!("no memory of our own for pieces: {error}"),
+    }
     let torrents = jobs.iter().filter_map(|job| job.torrent.as_deref());
     let mut engine = Driven::new(engine, (&config, seed, begun), torrents, record)?;
     let mut session = Session::new(jobs, level, stop.clone(), begun, tell);

@@ -7,6 +7,7 @@
 mod conns;
 mod ops;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -23,7 +24,7 @@ use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;
 use crate::base::set::OrderedSet;
-use crate::base::slab::PAGE;
+use crate::base::slab::{PAGE, Source};
 use crate::base::time::Instant;
 use crate::torrent::Torrent;
 use crate::torrent::links::{OPENING_LIMIT, Owner};
@@ -64,6 +65,13 @@ impl Engine {
             shutting_down: false,
             shut_down: false,
         })
+    }
+
+    /// Has the memory of pieces come from `source`: for a host whose pages suit its disk better than
+    /// the allocator's. To be called before the first input; how much there is at once is bounded by
+    /// [`Config::memory_budget`] as ever.
+    pub fn set_slab_source(&mut self, source: Box<dyn Source>) {
+        self.shared.pool.set_source(source);
     }
 
     /// Something for people to know, oldest first.

@@ -88,6 +88,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("io_uring and epoll are parts of Linux; other systems need another host");
 
+mod arena;
 mod bell;
 mod carrier;
 mod choice;
@@ -110,6 +111,7 @@ mod tokio_uring;
 mod uring;
 mod work;
 
+pub use arena::Arena;
 pub use bell::Waker;
 pub use choice::{BackendName, Choice, Chosen};
 pub use descriptors::Descriptors;

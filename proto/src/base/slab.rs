@@ -1,6 +1,7 @@
 //! Memory that travels: page-aligned buffers that an intent takes with it and a completion brings
 //! back, and the pool that bounds them.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,10 +10,45 @@ use core::fmt;
 /// What slabs are aligned to, in bytes: at least what direct I/O asks for.
 pub const PAGE: usize = 4096;
 
+/// Where an engine's slabs get their memory. The allocator is one such place; a host may know better
+/// pages, for the network and the disk are its own.
+pub trait Source: fmt::Debug + Send {
+    /// `len` bytes of zeros, or nothing: the allocator is asked then.
+    fn allocate(&self, len: usize) -> Option<Box<dyn Memory>>;
+}
+
+/// The memory of one slab, which goes back to where it came from when it is dropped.
+pub trait Memory: Send + Sync {
+    /// All bytes, always as many.
+    fn bytes(&self) -> &[u8];
+
+    /// All bytes, always as many.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Puts `bytes` at `at`: for what came from the network, which nobody has looked at for a while
+    /// where it goes.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl Memory for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
 /// An owned buffer whose first byte lies at the start of a page, or [shifted](Slab::shift) from it.
 /// Its length is how much of it is in use.
 pub struct Slab {
-    memory: Vec<u8>,
+    memory: Box<dyn Memory>,
     start: usize,
     capacity: usize,
     len: usize,
@@ -22,8 +58,17 @@ impl Slab {
     /// A zeroed slab of `capacity` bytes, with length 0.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Slab::within(Box::new(vec![0u8; capacity + PAGE]), capacity)
+    }
+
+    /// A slab of `capacity` bytes in memory of a page more than that.
+    fn within(memory: Box<dyn Memory>, capacity: usize) -> Self {
+        assert!(
+            memory.bytes().len() >= capacity + PAGE,
+            "the source gives what it was asked for"
+        );
         let mut slab = Slab {
-            memory: vec![0u8; capacity + PAGE],
+            memory,
             start: 0,
             capacity,
             len: 0,
@@ -37,7 +82,7 @@ impl Slab {
     /// file's. What the slab holds is anything afterwards, and may be told by nobody: it depends on
     /// where the memory lies.
     pub fn shift(&mut self, bytes: usize) {
-        let aligned = self.memory.as_ptr().align_offset(PAGE);
+        let aligned = self.memory.bytes().as_ptr().align_offset(PAGE);
         assert!(
             aligned < PAGE,
             "a byte pointer can always be aligned to a page"
@@ -48,13 +93,26 @@ impl Slab {
     /// The bytes in use.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.len]
+        &self.memory.bytes()[self.start..self.start + self.len]
     }
 
     /// The bytes in use.
     #[must_use]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.start + self.len]
+        &mut self.memory.bytes_mut()[self.start..self.start + self.len]
+    }
+
+    /// Copies `bytes` to `at`, by the means of its memory.
+    ///
+    /// # Panics
+    /// If that is not within the bytes in use.
+    pub fn put(&mut self, at: usize, bytes: &[u8]) {
+        let end = at.checked_add(bytes.len());
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "a slab takes nothing beyond its length"
+        );
+        self.memory.put(self.start + at, bytes);
     }
 
     /// How many bytes are in use.
@@ -119,6 +177,8 @@ pub struct SlabPool {
     spare_bytes: usize,
     /// Spare slabs by capacity.
     spare: BTreeMap<usize, Vec<Slab>>,
+    /// Where new ones are made, if not by the allocator.
+    source: Option<Box<dyn Source>>,
 }
 
 impl SlabPool {
@@ -132,7 +192,13 @@ impl SlabPool {
             lent_upload: 0,
             spare_bytes: 0,
             spare: BTreeMap::new(),
+            source: None,
         }
+    }
+
+    /// Has slabs that are made from now on get their memory from `source`.
+    pub fn set_source(&mut self, source: Box<dyn Source>) {
+        self.source = Some(source);
     }
 
     /// Whether `take` would give a slab now.
@@ -168,7 +234,12 @@ impl SlabPool {
             }
             None => {
                 self.make_room(capacity);
-                Slab::new(capacity)
+                let source = self.source.as_ref();
+                let memory = source.and_then(|source| source.allocate(capacity + PAGE));
+                match memory {
+                    Some(memory) => Slab::within(memory, capacity),
+                    None => Slab::new(capacity),
+                }
             }
         };
         *self.lent(purpose) += cost(capacity);
@@ -236,6 +307,8 @@ const fn cost(capacity: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::sync::Arc;
+    use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     #[test]
     fn a_slab_starts_on_a_page() {
@@ -262,6 +335,55 @@ mod tests {
             pool.give(slab, Purpose::Download);
         }
         assert_eq!(pool.spare_bytes, cost(10_000), "it was one slab all along");
+    }
+
+    /// Memory comes from the source while it has some, then from the allocator, and goes back.
+    #[test]
+    fn a_source_is_asked_first() {
+        #[derive(Debug)]
+        struct Two(Arc<AtomicUsize>);
+        struct One(Vec<u8>, Arc<AtomicUsize>);
+
+        impl Source for Two {
+            fn allocate(&self, len: usize) -> Option<Box<dyn Memory>> {
+                let left = self.0.load(Relaxed).checked_sub(1)?;
+                self.0.store(left, Relaxed);
+                Some(Box::new(One(vec![0; len], Arc::clone(&self.0))))
+            }
+        }
+
+        impl Memory for One {
+            fn bytes(&self) -> &[u8] {
+                &self.0
+            }
+
+            fn bytes_mut(&mut self) -> &mut [u8] {
+                &mut self.0
+            }
+        }
+
+        impl Drop for One {
+            fn drop(&mut self) {
+                self.1.fetch_add(1, Relaxed);
+            }
+        }
+
+        let left = Arc::new(AtomicUsize::new(2));
+        let mut pool = SlabPool::new(1 << 20, 0);
+        pool.set_source(Box::new(Two(Arc::clone(&left))));
+        let take = |pool: &mut SlabPool| pool.take(16 << 10, Purpose::Download).unwrap();
+        let mut slabs: Vec<_> = (0..3).map(|_| take(&mut pool)).collect();
+        assert_eq!(left.load(Relaxed), 0);
+        for slab in &mut slabs {
+            slab.set_len(16 << 10);
+            slab.put(100, b"here");
+            assert_eq!(&slab.as_slice()[99..105], b"\0here\0");
+        }
+        for slab in slabs {
+            pool.give(slab, Purpose::Download);
+        }
+        pool.trim();
+        assert_eq!(left.load(Relaxed), 2);
     }
 
     #[test]

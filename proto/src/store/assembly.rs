@@ -126,7 +126,7 @@ impl Assembly {
             "the decoder bounds a payload by its header"
         );
         let at = (writer.block.begin + writer.written) as usize;
-        put(&mut slab.as_mut_slice()[at..at + bytes.len()], bytes);
+        put(slab, at, bytes);
         writer.written = end;
         true
     }
@@ -200,13 +200,18 @@ impl Assembly {
 /// Copies `bytes`, but for zeros where there are zeros: a slab begins as zeros, so runs of them, as in
 /// sparse files, take no memory. What comes is looked at first, for it is at hand: the slab is not, and
 /// to wait for it would cost as much as all else that is done for a block.
-fn put(to: &mut [u8], bytes: &[u8]) {
-    for (to, bytes) in to.chunks_mut(PAGE).zip(bytes.chunks(PAGE)) {
-        let is_there = bytes.iter().all(|byte| *byte == 0) && to == bytes;
-        if !is_there {
-            to.copy_from_slice(bytes);
+fn put(slab: &mut Slab, at: usize, bytes: &[u8]) {
+    let mut from = 0;
+    for (page, bytes_of_page) in (0..).step_by(PAGE).zip(bytes.chunks(PAGE)) {
+        let end = page + bytes_of_page.len();
+        let is_there = bytes_of_page.iter().all(|byte| *byte == 0)
+            && slab.as_slice().get(at + page..at + end) == Some(bytes_of_page);
+        if is_there {
+            slab.put(at + from, &bytes[from..page]);
+            from = end;
         }
     }
+    slab.put(at + from, &bytes[from..]);
 }
 
 #[cfg(test)]

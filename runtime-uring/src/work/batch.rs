@@ -12,9 +12,9 @@ use ripcurrent_proto::base::slab::Slab;
 use ripcurrent_proto::base::time::Instant;
 
 /// The longest that a slab waits for others while there is always something going on: in this time
-/// 1 GiB/s fills sixteen lanes with pieces of 1 MiB. Half of it would fill half of them, which
-/// takes the widest kernel as long.
-const LINGER: Duration = Duration::from_millis(16);
+/// 400 MiB/s fill sixteen lanes with pieces of 1 MiB, and half of them would take the widest kernel as
+/// long. Whoever is told of a piece later by it is told of the others sooner.
+const LINGER: Duration = Duration::from_millis(40);
 
 /// How long nothing at all must happen for a batch to go as it is: several times what is between
 /// two receives of a fast peer. Loops that wait by a timer of milliseconds wait up to twice as
