@@ -36,6 +36,7 @@ mod aside;
 mod cache;
 mod direct;
 mod home;
+mod looks;
 mod names;
 mod paths;
 mod seed;
@@ -43,21 +44,24 @@ mod state;
 mod step;
 mod storage;
 mod sync;
+mod system;
 mod transfer;
+mod write;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::{io, mem};
 
 use ripcurrent_proto::api::{
     Disk, DiskDone, DiskError, Input, IoError, IoErrorKind, Spans, StorageId,
 };
 use ripcurrent_proto::base::id::OpId;
 use ripcurrent_proto::base::slab::Slab;
+use ripcurrent_proto::meta::layout::FileIndex;
 
 use crate::options::Options;
-use crate::pool::{Basket, Finished, Pool};
+use crate::pool::{Basket, Finished, Pool, lock};
 use cache::OpenFiles;
 use step::{Step, Way};
 use storage::{Plan, Storage};
@@ -96,6 +100,8 @@ pub(crate) enum Route {
 
 struct Entry {
     storage: Arc<Storage>,
+    /// Files that are to be finished; a thread takes them all at once.
+    ripe: Arc<Mutex<Vec<(OpId, FileIndex)>>>,
     in_flight: usize,
     closing: Option<OpId>,
 }
@@ -136,6 +142,7 @@ impl Desk {
                 };
                 let entry = Entry {
                     storage: Arc::new(Storage::new(plan)),
+                    ripe: Arc::default(),
                     in_flight: 0,
                     closing: None,
                 };
@@ -167,16 +174,7 @@ impl Desk {
                     result: storage.sync(files),
                 });
             }
-            Disk::Finish { op, storage, file } => {
-                if !self.storages.contains_key(&storage) {
-                    let result = Err(UNKNOWN);
-                    return Route::Done(DiskDone::Finished { op, result });
-                }
-                self.give(storage, move |storage, files| DiskDone::Finished {
-                    op,
-                    result: storage.finish(files, file),
-                });
-            }
+            Disk::Finish { op, storage, file } => return self.finish(op, storage, file),
             Disk::Save { op, storage, state } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);
@@ -266,6 +264,31 @@ impl Desk {
         self.give(storage, move |storage, files| {
             let result = storage.write(files, slab.as_slice(), &spans);
             DiskDone::Written { op, slab, result }
+        });
+        Route::Thread
+    }
+
+    /// Finishes a file, together with all that come before a thread begins.
+    fn finish(&mut self, op: OpId, storage: StorageId, file: FileIndex) -> Route {
+        let Some(entry) = self.storages.get_mut(&storage) else {
+            let result = Err(UNKNOWN);
+            return Route::Done(DiskDone::Finished { op, result });
+        };
+        entry.in_flight += 1;
+        let mut waiting = lock(&entry.ripe);
+        waiting.push((op, file));
+        if waiting.len() > 1 {
+            return Route::Thread;
+        }
+        let (shared, files) = (Arc::clone(&entry.storage), Arc::clone(&self.open_files));
+        let ripe = Arc::clone(&entry.ripe);
+        self.pool.give_many(move |finished| {
+            let (ops, ripe): (Vec<_>, Vec<_>) = mem::take(&mut *lock(&ripe)).into_iter().unzip();
+            let results = shared.finish(&files, ripe);
+            finished.extend(ops.into_iter().zip(results).map(|(op, result)| Finished {
+                input: Input::Disk(DiskDone::Finished { op, result }),
+                storage: Some(storage),
+            }));
         });
         Route::Thread
     }

@@ -15,6 +15,11 @@ pub(crate) fn check(least: (u32, u32)) -> Result<(), HostError> {
     }
 }
 
+/// Whether the kernel is known to be of that version or later.
+pub(crate) fn is_at_least(least: (u32, u32)) -> bool {
+    version(&release()).is_some_and(|version| version >= least)
+}
+
 /// That the kernel lacks something that one from `least` on has.
 pub(crate) fn too_old(least: (u32, u32)) -> HostError {
     let release = release();

@@ -250,6 +250,7 @@ pub enum Access {
     /// until it is finished.
     Write {
         /// Whether the blocks of each file are allocated when it is made, instead of left sparse.
+        /// Those of a file that comes in a few writes may be left to them.
         preallocate: bool,
         /// Whether `Finish` may replace what is in the way.
         overwrite: bool,

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ripcurrent_proto::meta::layout::FileEntry;
 
 use super::cache::{ASIDE, Open, OpenFiles};
 use super::home::Home;
-use super::paths::{Entry, Mode, Walker, entry, is_missing, open_file, remove};
+use super::paths::{Entry, Mode, entry, is_missing, open_file, remove};
 use super::storage::{Named, Storage};
 use crate::pool::lock;
 
@@ -42,7 +43,7 @@ impl Storage {
     ) -> io::Result<bool> {
         // Until the bytes are there: if the file is made meanwhile, it takes them along or not.
         let _naming = lock(&self.naming);
-        let mut walker = Walker::new(&self.plan.root);
+        let mut walker = self.walker();
         for name in [named.part, named.own] {
             if let Some(Entry::File(_)) = walker.entry(named.folder, name)? {
                 return Ok(false);
@@ -56,13 +57,17 @@ impl Storage {
     }
 
     /// Takes what is aside of a file that is new into it: only of pieces that lie over its edges
-    /// can there be something. Holes are zeros, as the new file is. What was durable stays so.
+    /// can there be something. Holes are zeros, as the new file is, or the end of it. What was durable
+    /// stays so.
     pub(super) fn adopt(
         &self,
         files: &OpenFiles,
         entry: &FileEntry,
         file: &File,
     ) -> io::Result<()> {
+        if !self.has_aside.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let Some(aside) = self.aside_to_read(files)? else {
             return Ok(());
         };
@@ -88,6 +93,8 @@ impl Storage {
         if let Some(open) = self.aside(files, Mode::Write)? {
             return Ok(open);
         }
+        // Before it is there: what it has, nobody may miss.
+        self.has_aside.store(true, Ordering::Release);
         let made = self.aside(files, Mode::Create { executable: false })?;
         made.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
@@ -96,7 +103,7 @@ impl Storage {
         let key = (self.plan.number, ASIDE);
         let unfinished = mode != Mode::Read;
         if let Some(open) = files.get(key)
-            && (open.unfinished || !unfinished)
+            && (open.is_unfinished() || !unfinished)
         {
             return Ok(Some(open));
         }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::direct::Direct;
+use super::system::is_in_memory;
 use crate::pool::lock;
 
 /// A file: the number of its storage, and its index there.
@@ -17,10 +19,10 @@ pub(super) const ASIDE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) file: File,
-    /// It is an unfinished file that can be written to and has its full length.
-    pub(super) unfinished: bool,
-    /// Its file system keeps it in memory and nowhere else: reading it is copying.
-    pub(super) in_memory: bool,
+    /// See [`is_unfinished`](Self::is_unfinished).
+    unfinished: AtomicBool,
+    /// See [`is_in_memory`](Self::is_in_memory); nobody has asked yet.
+    in_memory: OnceLock<bool>,
     /// For what need not be in the page cache.
     pub(super) direct: Option<Direct>,
 }
@@ -28,32 +30,28 @@ pub(super) struct Open {
 impl Open {
     /// A file that is there, to be read or, if it is `unfinished`, to be written to.
     pub(super) fn new(file: File, unfinished: bool) -> Self {
-        let in_memory = is_in_memory(&file);
         Open {
             file,
-            unfinished,
-            in_memory,
+            unfinished: AtomicBool::new(unfinished),
+            in_memory: OnceLock::new(),
             direct: None,
         }
+    }
+
+    /// Whether it is an unfinished file that can be written to and has its full length, or gets it
+    /// by the write that opened it.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished.load(Ordering::Acquire)
+    }
+
+    /// Whether its file system keeps it in memory and nowhere else: reading it is copying.
+    pub(super) fn is_in_memory(&self) -> bool {
+        *self.in_memory.get_or_init(|| is_in_memory(&self.file))
     }
 
     fn descriptors(&self) -> usize {
         1 + usize::from(self.direct.is_some())
     }
-}
-
-/// Whether a file lies in memory alone. On tmpfs a read that must not wait is refused, although
-/// none waits.
-fn is_in_memory(file: &File) -> bool {
-    // As the kernel's `magic.h` has them.
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    #[expect(
-        clippy::useless_conversion,
-        reason = "the type differs between architectures"
-    )]
-    let kind = |kind| i64::try_from(kind).unwrap_or_default();
-    rustix::fs::fstatfs(file).is_ok_and(|known| matches!(kind(known.f_type), TMPFS | RAMFS))
 }
 
 /// Files that stay open between operations, of all storages together.
@@ -124,6 +122,22 @@ impl OpenFiles {
     /// Counts them no more.
     pub(super) fn let_go(&self, count: usize) {
         lock(&self.state).held -= count;
+    }
+
+    /// The file has got its own name: it stays open to be read. What was open to write past the page
+    /// cache is closed.
+    pub(super) fn finished(&self, key: Key) {
+        let mut state = lock(&self.state);
+        let Some((_, open)) = state.files.get(&key) else {
+            return;
+        };
+        open.unfinished.store(false, Ordering::Release);
+        let closed = match open.direct {
+            Some(_) => state.remove(key),
+            None => None,
+        };
+        drop(state);
+        drop(closed);
     }
 
     /// Closes one file.
@@ -233,6 +247,19 @@ mod tests {
         files.put((1, 2), open());
         files.put((1, 0), open());
         assert_eq!(there(), [true; 3]);
+    }
+
+    /// A finished file can be read still, and is not to be written to by that name any more.
+    #[test]
+    fn a_finished_file_stays_open() {
+        let files = OpenFiles::new(2);
+        let unfinished = Open::new(File::open("/dev/null").unwrap(), true);
+        let held = files.put((1, 0), unfinished);
+        assert!(held.is_unfinished());
+        files.finished((1, 0));
+        files.finished((1, 1));
+        assert!(!held.is_unfinished());
+        assert!(!files.get((1, 0)).unwrap().is_unfinished());
     }
 
     /// A storage takes all of its files along and nobody else's.

@@ -19,6 +19,8 @@ const NEW: &str = ".ripcurrent-new";
 /// A folder and the names of one storage's files in it.
 pub(super) struct Home {
     folder: OwnedFd,
+    /// Whether the folder is the storage's root.
+    is_root: bool,
     pub(super) state: String,
     /// The next state, until it is whole.
     pub(super) new: String,
@@ -36,6 +38,7 @@ impl Home {
         }
         Ok(Home {
             folder: open_folder(root)?,
+            is_root: true,
             state: beside(layout, STATE),
             new: beside(layout, NEW),
             aside: beside(layout, ASIDE),
@@ -55,6 +58,7 @@ impl Home {
         let name = name_of(root, info_hash);
         Ok(Home {
             folder: open_folder(folder)?,
+            is_root: false,
             state: format!("{name}{STATE}"),
             new: format!("{name}{NEW}"),
             aside: format!("{name}{ASIDE}"),
@@ -63,6 +67,11 @@ impl Home {
 
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    /// The root of the storage, if that is the folder.
+    pub(super) fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.is_root.then(|| self.folder.as_fd())
     }
 
     pub(super) fn identity(&self) -> io::Result<Identity> {

@@ -1,28 +1,35 @@
 //! Walking paths below a root, without ever following a link out of it.
 //!
 //! The engine hands in relative paths that were checked and repaired; this is the second line of
-//! defence. Each component is opened by itself, relative to the folder before it and with
+//! defence. Either the kernel walks, and is told to follow no link and to stay below the root
+//! (`openat2`), or each component is opened by itself, relative to the folder before it and with
 //! `O_NOFOLLOW`, so that neither a name nor a link that somebody makes meanwhile leads elsewhere.
 //! The root itself is the user's choice and may be a link.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode as Bits, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode as Bits, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use ripcurrent_proto::api::Stamp;
 
+use super::looks::Looks;
+
 /// Opens folders and files below a root.
 pub(super) struct Walker<'a> {
     root: &'a Path,
+    /// The root, if it is open already.
+    held: Option<BorrowedFd<'a>>,
     /// Whether folders that are missing are made.
     create: bool,
     /// The folder walked to last: files come in order, so most walks are short.
     last: Option<(&'a [String], OwnedFd)>,
+    /// A folder that is not there and is not to be made.
+    missing: Option<&'a [String]>,
     /// Called with each folder whose entries change: its components below the root.
     changed: Vec<&'a [String]>,
 }
@@ -69,17 +76,24 @@ impl<'a> Walker<'a> {
     pub(super) fn new(root: &'a Path) -> Self {
         Walker {
             root,
+            held: None,
             create: false,
             last: None,
+            missing: None,
             changed: Vec::new(),
         }
     }
 
-    /// Walks below `root` and makes what folders are missing.
-    pub(super) fn making_folders(root: &'a Path) -> Self {
+    /// The same; `held` is the root, from which what is there can be reached at once.
+    pub(super) fn from(self, held: Option<BorrowedFd<'a>>) -> Self {
+        Walker { held, ..self }
+    }
+
+    /// The same, and makes what folders are missing.
+    pub(super) fn making_folders(self) -> Self {
         Walker {
             create: true,
-            ..Walker::new(root)
+            ..self
         }
     }
 
@@ -105,19 +119,26 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// What is called `name` in `folder` looks like; links are not followed.
+    pub(super) fn look(&mut self, folder: &'a [String], name: &str) -> io::Result<Option<Looks>> {
+        look(self.folder(folder)?, name)
+    }
+
     /// Opens the folder at `path` below the root.
     pub(super) fn folder(&mut self, path: &'a [String]) -> io::Result<BorrowedFd<'_>> {
         let cached = self.last.as_ref().is_some_and(|(last, _)| *last == path);
         if !cached {
-            let mut fd = self.open_root()?;
-            for (at, name) in path.iter().enumerate() {
-                let (next, new) = self.step(fd.as_fd(), name)?;
-                if new {
-                    self.changed.push(&path[..at]);
-                }
-                fd = next;
+            if self.missing == Some(path) {
+                return Err(Errno::NOENT.into());
             }
-            self.last = Some((path, fd));
+            let found = match self.reach(path) {
+                Some(fd) => Ok(fd),
+                None => self.walk(path),
+            };
+            if found.as_ref().is_err_and(is_missing) && !self.create {
+                self.missing = Some(path);
+            }
+            self.last = Some((path, found?));
         }
         match &self.last {
             Some((_, fd)) => Ok(fd.as_fd()),
@@ -182,6 +203,30 @@ impl<'a> Walker<'a> {
     /// The folders whose entries have changed since this was called last.
     pub(super) fn take_changed(&mut self) -> Vec<&'a [String]> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// The folder at `path`, if one system call finds it. Whatever is in the way, a kernel or a sandbox
+    /// that does not know the call included, walking will tell.
+    fn reach(&self, path: &[String]) -> Option<OwnedFd> {
+        let held = self.held.filter(|_| !path.is_empty())?;
+        path.iter().try_for_each(|name| check(name)).ok()?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(held, path.join("/"), flags, Bits::empty(), resolve).ok()
+    }
+
+    /// The folder at `path`, one step after the other.
+    fn walk(&mut self, path: &'a [String]) -> io::Result<OwnedFd> {
+        let mut fd = self.open_root()?;
+        for (at, name) in path.iter().enumerate() {
+            let (next, new) = self.step(fd.as_fd(), name)?;
+            if new {
+                self.changed.push(&path[..at]);
+            }
+            fd = next;
+        }
+        Ok(fd)
     }
 
     fn open_root(&self) -> io::Result<OwnedFd> {
@@ -250,7 +295,8 @@ pub(super) fn open_file(folder: BorrowedFd<'_>, name: &str, mode: Mode) -> io::R
     // Opening a pipe that is in the way must not wait for somebody at its other end.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = File::from(open(folder, name, flags, Bits::from_raw_mode(bits))?);
-    if file.metadata()?.is_file() {
+    // What was made just now is what it was made as.
+    if matches!(mode, Mode::Create { .. }) || file.metadata()?.is_file() {
         Ok(file)
     } else {
         Err(Errno::EXIST.into())
@@ -259,25 +305,26 @@ pub(super) fn open_file(folder: BorrowedFd<'_>, name: &str, mode: Mode) -> io::R
 
 /// What is called `name` in `folder`; links are not followed.
 pub(super) fn entry(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Entry>> {
-    match metadata(folder, name) {
-        Ok(metadata) if metadata.is_file() => Ok(Some(Entry::File(stamp(&metadata)))),
-        Ok(metadata) if metadata.is_symlink() => Ok(Some(Entry::Link)),
-        Ok(_) => Ok(Some(Entry::Other)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let looks = look(folder, name)?;
+    Ok(looks.map(|looks| match looks.kind {
+        FileType::RegularFile => Entry::File(looks.stamp),
+        FileType::Symlink => Entry::Link,
+        _ => Entry::Other,
+    }))
 }
 
-/// What the system knows of `name` in `folder`; links are not followed, and nothing is opened to
-/// read or write: a lock of this process on the file stays.
-pub(super) fn metadata(folder: BorrowedFd<'_>, name: &str) -> io::Result<Metadata> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW;
-    File::from(open(folder, name, flags, Bits::empty())?).metadata()
+/// The same in more detail.
+pub(super) fn look(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Looks>> {
+    check(name)?;
+    match Looks::at(folder, name) {
+        Err(error) if is_missing(&error) => Ok(None),
+        looks => looks.map(Some),
+    }
 }
 
 /// What an open file looks like.
 pub(super) fn stamp_of(file: &File) -> io::Result<Stamp> {
-    Ok(stamp(&file.metadata()?))
+    Ok(Looks::of(&file.metadata()?).stamp)
 }
 
 /// Removes the file or link `name` in `folder`; nothing there counts as removed.
@@ -353,18 +400,6 @@ fn not_a_name() -> io::Error {
     Errno::ACCESS.into()
 }
 
-fn stamp(metadata: &Metadata) -> Stamp {
-    let nanoseconds = metadata
-        .mtime()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(metadata.mtime_nsec());
-    Stamp {
-        len: metadata.len(),
-        // What claims to be from before 1970 is all the same.
-        modified: u64::try_from(nanoseconds).unwrap_or(0),
-    }
-}
-
 /// Whether an error says that there is no such file or folder.
 pub(super) fn is_missing(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOENT)
@@ -405,7 +440,7 @@ mod tests {
         let below = root.path().join("below");
         for hostile in ["..", ".", "a/../../out", "nul\0", ""] {
             let folder = path(&[hostile]);
-            let mut walker = Walker::making_folders(&below);
+            let mut walker = Walker::new(&below).making_folders();
             let errors = [
                 walker.file(&[], hostile, CREATE).map(|_| ()),
                 walker.file(&folder, "out", CREATE).map(|_| ()),
@@ -445,7 +480,7 @@ mod tests {
     fn folders_with_changed_entries_are_told() {
         let root = tempfile::tempdir().unwrap();
         let folder = path(&["a", "b"]);
-        let mut walker = Walker::making_folders(root.path());
+        let mut walker = Walker::new(root.path()).making_folders();
         walker.file(&folder, "file", CREATE).unwrap();
         let folders = [&folder[..0], &folder[..1], &folder[..2]];
         assert_eq!(walker.take_changed(), folders);
@@ -453,6 +488,50 @@ mod tests {
         assert_eq!(walker.take_changed(), Vec::<&[String]>::new());
         walker.rename(&folder, "file", "other", false).unwrap();
         assert_eq!(walker.take_changed(), [&folder[..]]);
+    }
+
+    /// Held or not, a root leads to the same folders, and to none that a link leads to: not even to one
+    /// below it.
+    #[test]
+    fn the_kernel_walks_as_we_do() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("a/b")).unwrap();
+        fs::write(root.path().join("a/b/file"), "content").unwrap();
+        std::os::unix::fs::symlink("a", root.path().join("link")).unwrap();
+        let held = open_folder(root.path()).unwrap();
+        let paths = [
+            "a/b", "a", "a/c", "link/b", "link", "a/../a/b", "a/b/file", "a//b", "/a",
+        ];
+        for parts in paths {
+            let parts: Vec<String> = parts.split('/').map(String::from).collect();
+            let mut walkers = [
+                Walker::new(root.path()),
+                Walker::new(root.path()).from(Some(held.as_fd())),
+            ];
+            let [walked, reached] = walkers.each_mut().map(|walker| {
+                let found = walker
+                    .folder(&parts)
+                    .and_then(|folder| Looks::at(folder, "."));
+                found.map_err(|error| error.raw_os_error())
+            });
+            assert_eq!(walked, reached, "{parts:?}");
+            let is_there = matches!(parts.join("/").as_str(), "a/b" | "a");
+            assert_eq!(reached.is_ok(), is_there);
+        }
+    }
+
+    /// A folder that is not there is looked for once, and made by who makes folders.
+    #[test]
+    fn what_is_missing_is_looked_for_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = path(&["a"]);
+        let mut walker = Walker::new(root.path());
+        assert_eq!(walker.entry(&folder, "file").unwrap(), None);
+        fs::create_dir(root.path().join("a")).unwrap();
+        fs::write(root.path().join("a/file"), "").unwrap();
+        assert_eq!(walker.entry(&folder, "file").unwrap(), None);
+        let mut anew = Walker::new(root.path()).making_folders();
+        assert!(anew.entry(&folder, "file").unwrap().is_some());
     }
 
     /// In one step or in two, a name that is taken stays with what has it.

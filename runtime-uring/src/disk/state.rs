@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
 
 use ripcurrent_proto::api::{IoError, IoErrorKind};
@@ -23,7 +22,8 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType};
 
 use super::home::{Home, Identity};
-use super::paths::{Mode, is_missing, metadata, open_file, remove, rename};
+use super::looks::Looks;
+use super::paths::{Mode, is_missing, look, open_file, remove, rename};
 use crate::errno;
 use crate::pool::lock;
 
@@ -184,12 +184,9 @@ fn try_lock(file: &File) -> io::Result<Attempt> {
 
 /// Whether the state's name belongs to `file`.
 fn is_called(file: &File, home: &Home) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match metadata(home.folder(), &home.state) {
-        Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
-        Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let ours = Looks::of(&file.metadata()?);
+    let there = look(home.folder(), &home.state)?;
+    Ok(there.is_some_and(|there| there.identity == ours.identity))
 }
 
 /// Writes the next state to a file of its own, locked and durable.

@@ -102,7 +102,7 @@ impl Step {
 
     /// Whether to read it is to copy it, whatever is asked for.
     pub(super) fn is_copying(&self) -> bool {
-        self.open.in_memory
+        self.open.is_in_memory()
     }
 
     /// Whether it passes the page cache by.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +20,13 @@ use ripcurrent_proto::meta::parts::part_names;
 use ripcurrent_proto::meta::resume::most_len;
 
 use super::cache::{Open, OpenFiles};
-use super::direct::LEAST;
 use super::home::Home;
 use super::paths::{Entry, Walker, is_missing, is_no_file};
 use super::seed::SeedState;
 use super::state::StateFile;
 use super::step::Step;
 use super::sync::Unsynced;
+use super::system::System;
 use crate::errno;
 use crate::pool::lock;
 
@@ -41,7 +42,11 @@ pub(super) struct Storage {
     /// Held from `Open` to `Close` of a storage to write, but for the time in which there is none.
     state: Mutex<Option<StateFile>>,
     /// Whether large parts of files are written past the page cache.
-    direct: AtomicBool,
+    pub(super) direct: AtomicBool,
+    /// Whether anything may be aside.
+    pub(super) has_aside: AtomicBool,
+    /// What whole file systems said when they were synced.
+    pub(super) system: System,
 }
 
 /// What a storage is to be.
@@ -86,6 +91,8 @@ impl Storage {
             unsynced: Mutex::default(),
             syncing: Mutex::default(),
             state: Mutex::default(),
+            has_aside: AtomicBool::new(false),
+            system: System::default(),
         }
     }
 
@@ -111,6 +118,7 @@ impl Storage {
         let word = |error| of_folder(errno::io_error(&error));
         if let Some(home) = &opened.home {
             found.aside = home.has_aside().map_err(word)?;
+            self.has_aside.store(found.aside, Ordering::Release);
         }
         let most = most_len(&self.plan.layout);
         if let Some(state) = state {
@@ -215,59 +223,6 @@ impl Storage {
         (!steps.is_empty()).then_some(steps)
     }
 
-    /// The steps that write `bytes` to the spans; `None` where a file is not open, or nothing goes
-    /// past the page cache.
-    pub(super) fn steps_to_write(
-        &self,
-        files: &OpenFiles,
-        bytes: &[u8],
-        spans: &[FileSpan],
-    ) -> Option<Vec<Step>> {
-        let mut steps = Vec::with_capacity(spans.len());
-        let mut rest = bytes;
-        for span in spans {
-            let (part, after) = rest.split_at_checked(span.len as usize)?;
-            let at = bytes.len() - rest.len();
-            rest = after;
-            let Some(index) = span.file else { continue };
-            let open = files.get((self.plan.number, index.0))?;
-            if span.aside || !open.unfinished {
-                return None;
-            }
-            self.steps_of(&mut steps, &open, index, span, at, part);
-        }
-        steps.iter().any(Step::is_direct).then_some(steps)
-    }
-
-    /// Writes `bytes` to the spans.
-    pub(super) fn write(
-        &self,
-        files: &OpenFiles,
-        bytes: &[u8],
-        spans: &[FileSpan],
-    ) -> Result<(), DiskError> {
-        let mut rest = bytes;
-        for span in spans {
-            let (part, after) = rest.split_at_checked(span.len as usize).ok_or(MISFIT)?;
-            rest = after;
-            let Some(index) = span.file else { continue };
-            self.write_span(files, index, span, part)
-                .map_err(|error| of_file(index, &error))?;
-        }
-        Ok(())
-    }
-
-    /// Gives a file or a link its own name.
-    pub(super) fn finish(&self, files: &OpenFiles, index: FileIndex) -> Result<(), DiskError> {
-        let finished = match self.plan.access {
-            Access::Read => Err(io::Error::from_raw_os_error(libc::EACCES)),
-            Access::Write { overwrite, .. } => self
-                .named(index)
-                .and_then(|named| self.give_name(files, named, overwrite)),
-        };
-        finished.map_err(|error| of_file(index, &error))
-    }
-
     /// Replaces the state; without one, what is aside goes as well.
     pub(super) fn save(&self, files: &OpenFiles, content: Option<&[u8]>) -> Result<(), DiskError> {
         let word = |error| of_folder(errno::io_error(&error));
@@ -318,7 +273,7 @@ impl Storage {
     pub(super) fn delete(&self, files: &OpenFiles) -> Result<(), DiskError> {
         files.forget(self.plan.number);
         *lock(&self.unsynced) = Unsynced::default();
-        let mut walker = Walker::new(&self.plan.root);
+        let mut walker = self.walker();
         let mut folders = BTreeSet::new();
         for named in self.all_named() {
             remove(&mut walker, named).map_err(|error| of_file(named.index, &error))?;
@@ -344,6 +299,16 @@ impl Storage {
 
     pub(super) fn home(&self) -> Option<&Arc<Home>> {
         self.opened.get()?.home.as_ref()
+    }
+
+    /// Walks to the files and leaves everything as it is.
+    pub(super) fn walker(&self) -> Walker<'_> {
+        Walker::new(&self.plan.root).from(self.root())
+    }
+
+    /// The root, of a storage that keeps its state there.
+    pub(super) fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.home()?.root()
     }
 
     /// The file of that index.
@@ -374,7 +339,8 @@ impl Storage {
 
     /// What is there of each file.
     fn look(&self, opened: &Opened) -> Result<Vec<Option<FoundFile>>, DiskError> {
-        let mut walker = Walker::new(&self.plan.root);
+        let root = opened.home.as_ref().and_then(|home| home.root());
+        let mut walker = Walker::new(&self.plan.root).from(root);
         let mut found = Vec::with_capacity(self.plan.layout.files().len());
         for index in (0..self.plan.layout.files().len() as u32).map(FileIndex) {
             let file = match self.named_in(opened, index) {
@@ -406,72 +372,6 @@ impl Storage {
             },
             opened => opened?.file.read_exact_at(into, offset),
         }
-    }
-
-    fn write_span(
-        &self,
-        files: &OpenFiles,
-        index: FileIndex,
-        span: &FileSpan,
-        bytes: &[u8],
-    ) -> io::Result<()> {
-        let Access::Write { .. } = self.plan.access else {
-            return Err(io::Error::from_raw_os_error(libc::EACCES));
-        };
-        let named = self.named(index)?;
-        if span.aside && self.write_aside(files, named, span.offset, bytes)? {
-            return Ok(());
-        }
-        let open = self.to_write(files, named)?;
-        let mut steps = Vec::new();
-        self.steps_of(&mut steps, &open, index, span, 0, bytes);
-        steps
-            .into_iter()
-            .try_for_each(|step| self.write_step(step, bytes))
-    }
-
-    /// Adds the steps that write `bytes`, which a slab has from `at` on, to a span.
-    fn steps_of(
-        &self,
-        steps: &mut Vec<Step>,
-        open: &Arc<Open>,
-        index: FileIndex,
-        span: &FileSpan,
-        at: usize,
-        bytes: &[u8],
-    ) {
-        let address = bytes.as_ptr() as usize;
-        let may = self.direct.load(Ordering::Relaxed);
-        Step::to_write(steps, open, index, span, at, address, may);
-    }
-
-    /// Carries out a step on this thread.
-    pub(super) fn write_step(&self, step: Step, slab: &[u8]) -> io::Result<()> {
-        let index = step.index;
-        let written = step.write(slab);
-        self.changed(index);
-        if written? {
-            self.write_cached_from_now_on();
-        }
-        Ok(())
-    }
-
-    /// A write to that file has ended.
-    pub(super) fn changed(&self, index: FileIndex) {
-        lock(&self.unsynced).file(index);
-    }
-
-    /// The file system has refused a direct write, after all it said.
-    pub(super) fn write_cached_from_now_on(&self) {
-        self.direct.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether parts of that file may be worth a direct write.
-    pub(super) fn writes_directly(&self, named: Named<'_>) -> bool {
-        let least = LEAST as u64;
-        self.direct.load(Ordering::Relaxed)
-            && named.entry.len >= least
-            && u64::from(self.plan.layout.piece_length()) >= least
     }
 
     /// Takes hold of the state beside the files or, where that is not allowed, elsewhere.
@@ -556,7 +456,7 @@ fn remove<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<()> {
 /// Fills `part` from the page cache; false if not all of it is there, or the file system cannot
 /// tell.
 fn read_without_waiting(open: &Open, part: &mut [u8], offset: u64) -> bool {
-    if open.in_memory {
+    if open.is_in_memory() {
         return open.file.read_exact_at(part, offset).is_ok();
     }
     let mut into = [io::IoSliceMut::new(part)];
@@ -577,7 +477,7 @@ pub(super) fn of_folder(error: IoError) -> DiskError {
 }
 
 /// The spans want more bytes than the slab has.
-const MISFIT: DiskError = DiskError {
+pub(super) const MISFIT: DiskError = DiskError {
     file: None,
     error: IoError {
         kind: IoErrorKind::Other,

@@ -9,10 +9,13 @@ use std::io;
 
 use ripcurrent_proto::api::{Access, DiskError, Found, Stamp};
 use ripcurrent_proto::meta::layout::FileIndex;
+use rustix::fs::FileType;
 
 use super::cache::OpenFiles;
+use super::looks::{Device, Looks};
 use super::paths::{Walker, stamp_of};
-use super::storage::{Storage, of_file, of_folder};
+use super::storage::{Named, Storage, of_file, of_folder};
+use super::system::{Answer, MANY};
 use crate::errno;
 use crate::pool::lock;
 
@@ -106,15 +109,59 @@ impl Storage {
         files: &OpenFiles,
         due: &Unsynced,
     ) -> Result<Vec<(FileIndex, Stamp)>, Failed> {
+        let durable = self.sync_system(due)?;
+        let mut walker = self.walker();
         let mut stamps = Vec::with_capacity(due.files.len());
         for index in due.files.iter().copied().map(FileIndex) {
-            stamps.push((index, self.sync_file(files, index)?));
+            let known = durable.and_then(|device| self.look_on(device, files, &mut walker, index));
+            let stamp = known.map_or_else(|| self.sync_file(files, index), Ok)?;
+            stamps.push((index, stamp));
         }
         if due.aside {
             self.sync_aside(files)?;
         }
-        self.sync_folders(due).map_err(early)?;
+        self.sync_folders(due, durable).map_err(early)?;
         Ok(stamps)
+    }
+
+    /// Syncs the whole file system where that is less than to sync each file; the one of which
+    /// everything is durable then.
+    fn sync_system(&self, due: &Unsynced) -> Result<Option<Device>, Failed> {
+        let Some(root) = self.root() else {
+            return Ok(None);
+        };
+        if due.files.len() + due.folders.len() < MANY {
+            return Ok(None);
+        }
+        match self.system.sync(root) {
+            Answer::Durable(device) => Ok(Some(device)),
+            Answer::Unknown => Ok(None),
+            Answer::Lost(error) => Err(Failed::Lost(of_folder(errno::io_error(&error)))),
+        }
+    }
+
+    /// What a file looks like, if it is there and lies on that file system.
+    fn look_on<'a>(
+        &'a self,
+        device: Device,
+        files: &OpenFiles,
+        walker: &mut Walker<'a>,
+        index: FileIndex,
+    ) -> Option<Stamp> {
+        let named = self.named(index).ok()?;
+        let looks = match files.get((self.plan.number, index.0)) {
+            Some(open) => Looks::of(&open.file.metadata().ok()?),
+            None => self.look_by_name(walker, named)?,
+        };
+        (looks.device() == device).then_some(looks.stamp)
+    }
+
+    fn look_by_name<'a>(&self, walker: &mut Walker<'a>, named: Named<'a>) -> Option<Looks> {
+        let _naming = lock(&self.naming);
+        [named.part, named.own].into_iter().find_map(|name| {
+            let looks = walker.look(named.folder, name).ok()??;
+            (looks.kind == FileType::RegularFile).then_some(looks)
+        })
     }
 
     fn sync_file(&self, files: &OpenFiles, index: FileIndex) -> Result<Stamp, Failed> {
@@ -151,10 +198,13 @@ impl Storage {
             .map_err(early)
     }
 
-    fn sync_folders(&self, due: &Unsynced) -> io::Result<()> {
-        let mut walker = Walker::new(&self.plan.root);
+    fn sync_folders(&self, due: &Unsynced, durable: Option<Device>) -> io::Result<()> {
+        let mut walker = self.walker();
         for folder in &due.folders {
-            rustix::fs::fsync(walker.folder(folder)?)?;
+            let folder = walker.folder(folder)?;
+            if durable.is_none() || durable != Some(Looks::at(folder, ".")?.device()) {
+                rustix::fs::fsync(folder)?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Operations whose system calls somebody else makes: here, a test in place of a ring.
 
+mod many;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::BorrowedFd;
