@@ -1,25 +1,26 @@
 //! Chance as an argument: one seed, forked by label, so that a new draw in one room shifts no
 //! other room's draws.
 
+use alloc::boxed::Box;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 use sha2::{Digest, Sha256};
 
-/// A deterministic stream of random numbers: ChaCha8, whose output is fixed over versions.
+/// A deterministic stream of random numbers: ChaCha8, whose output is fixed over versions. Takes 40
+/// bytes until something is drawn, and some 350 then.
 #[derive(Clone, Debug)]
 pub struct Rng {
     seed: [u8; 32],
-    stream: ChaCha8Rng,
+    /// `None` before the first draw.
+    stream: Option<Box<ChaCha8Rng>>,
 }
 
 impl Rng {
     /// The stream of `seed`.
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Rng {
-            seed,
-            stream: ChaCha8Rng::from_seed(seed),
-        }
+        Rng { seed, stream: None }
     }
 
     /// An independent stream, a function of this one's seed and `label` alone: neither the draws
@@ -34,17 +35,22 @@ impl Rng {
 
     /// The next 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
-        self.stream.next_u32()
+        self.stream().next_u32()
     }
 
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.stream.next_u64()
+        self.stream().next_u64()
     }
 
     /// Fills `bytes` with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.stream.fill_bytes(bytes);
+        self.stream().fill_bytes(bytes);
+    }
+
+    fn stream(&mut self) -> &mut ChaCha8Rng {
+        let begin = || Box::new(ChaCha8Rng::from_seed(self.seed));
+        self.stream.get_or_insert_with(begin)
     }
 
     /// A number in `0..bound`, its bias below `bound / 2^64`.
