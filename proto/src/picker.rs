@@ -32,10 +32,11 @@
 //! peer that lets us ask), and where the peer works on none of them, takes O(pieces / 64) to tell
 //! whether it has closed pieces of a priority. It opens the rarest after a few steps, or O(pieces) if
 //! all that the peer has is common. It allocates nothing once as many pieces were open before.
-//! Memory: 12 bytes for each piece, 4 when all is had; 8 for each block of an open piece.
+//! Memory: 12 bytes for each piece, 2 when all is had and none while nobody tells of pieces; 8 for each block of an open piece.
 
 mod choice;
 mod crowd;
+mod each;
 mod open;
 mod rarity;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use crate::base::rng::Rng;
 use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex, Priority};
 
 pub use crowd::Counted;
+use each::Each;
 use open::{OpenPiece, OpenPieces};
 use rarity::Rarity;
 
@@ -67,10 +69,10 @@ pub const DUPLICATES_MAX: usize = 4;
 pub struct Picker {
     layout: Arc<Layout>,
     rng: Rng,
-    priorities: Vec<Priority>,
+    priorities: Each<Priority>,
     had: Bitfield,
     needed: Bitfield,
-    counts: Vec<u16>,
+    counts: Each<u16>,
     counted_peers: u16,
     seeds: u32,
     rarity: Rarity,
@@ -111,15 +113,28 @@ impl Picker {
         let pieces = layout.pieces() as usize;
         let rarity = Rarity::all(layout.pieces(), Priority::default(), &mut rng);
         Picker {
+            priorities: Each::same(Priority::default(), pieces),
+            needed: Bitfield::full(pieces),
+            rarity,
+            ..Picker::unwanted(layout, rng)
+        }
+    }
+
+    /// Nothing wanted, nothing had, nobody there: that of a seed. Holds no memory for its pieces until
+    /// a peer tells of some.
+    #[must_use]
+    pub fn unwanted(layout: Arc<Layout>, rng: Rng) -> Self {
+        let pieces = layout.pieces() as usize;
+        Picker {
             layout,
             rng,
-            priorities: alloc::vec![Priority::default(); pieces],
+            priorities: Each::same(Priority::Unwanted, pieces),
             had: Bitfield::new(pieces),
-            needed: Bitfield::full(pieces),
-            counts: alloc::vec![0; pieces],
+            needed: Bitfield::new(pieces),
+            counts: Each::same(0, pieces),
             counted_peers: 0,
             seeds: 0,
-            rarity,
+            rarity: Rarity::default(),
             open: OpenPieces::default(),
             suspects: BTreeSet::new(),
             sequential: false,
@@ -138,9 +153,10 @@ impl Picker {
     /// [`release`](Self::release) them, then [`close_piece`](Self::close_piece) and give back its
     /// slab. A piece whose blocks are all there is not worth it: it is being hashed or written.
     pub fn set_priority(&mut self, piece: PieceIndex, priority: Priority) {
-        let old = core::mem::replace(&mut self.priorities[piece.at()], priority);
+        let old = self.priorities.set(piece.at(), priority);
         if old != priority && self.rarity.place(piece.0).is_some() {
-            self.rarity.remove(piece.0, old, self.counts[piece.at()]);
+            self.rarity
+                .remove(piece.0, old, self.counts.get(piece.at()));
         }
         self.refresh(piece);
     }
@@ -148,7 +164,7 @@ impl Picker {
     /// How urgently `piece` is to be fetched, had or not.
     #[must_use]
     pub fn priority(&self, piece: PieceIndex) -> Priority {
-        self.priorities[piece.at()]
+        self.priorities.get(piece.at())
     }
 
     /// Lowest piece first instead of rarest first, among those of one priority.
@@ -207,7 +223,7 @@ impl Picker {
 
     /// Brings `needed`, the rarity order and the queue of open pieces into line for one piece.
     fn refresh(&mut self, piece: PieceIndex) {
-        let priority = self.priorities[piece.at()];
+        let priority = self.priorities.get(piece.at());
         let needed = priority.is_wanted() && !self.had.contains(piece.at());
         if needed {
             self.needed.insert(piece.at());
@@ -218,7 +234,7 @@ impl Picker {
         if let Some(slot) = slot {
             self.open.update(slot, |open| open.set_priority(priority));
         }
-        let count = self.counts[piece.at()];
+        let count = self.counts.get(piece.at());
         match (needed && slot.is_none(), self.rarity.place(piece.0)) {
             (true, None) => {
                 let pieces = self.layout.pieces();
@@ -364,7 +380,9 @@ impl Picker {
 
     /// Panics unless all books agree. For tests: O(pieces x peers).
     pub fn check_invariant(&self) {
-        self.rarity.check_invariant(&self.priorities, &self.counts);
+        let priorities: Vec<Priority> = self.priorities.iter().collect();
+        let counts: Vec<u16> = self.counts.iter().collect();
+        self.rarity.check_invariant(&priorities, &counts);
         self.open.check_invariant();
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
             let (priority, had) = (self.priority(piece), self.had.contains(piece.at()));
@@ -375,7 +393,7 @@ impl Picker {
             assert!(!(had && self.is_open(piece)), "{piece:?}");
             let open = self.open.get(piece).map(OpenPiece::priority);
             assert!(open.is_none_or(|open| open == priority), "{piece:?}");
-            assert!(self.counts[piece.at()] <= self.counted_peers, "{piece:?}");
+            assert!(counts[piece.at()] <= self.counted_peers, "{piece:?}");
         }
     }
 }

@@ -136,7 +136,7 @@ impl Picker {
         } else if open.is_idle() || self.had.count() == 0 {
             Claim::Left
         } else {
-            Claim::Shared(self.counts[open.piece().at()])
+            Claim::Shared(self.counts.get(open.piece().at()))
         }
     }
 
@@ -166,7 +166,7 @@ impl Picker {
             equal
                 && match open.claim {
                     _ if sequential => open.piece < piece,
-                    Claim::Shared(count) => count <= self.counts[piece.at()],
+                    Claim::Shared(count) => count <= self.counts.get(piece.at()),
                     Claim::Own | Claim::Left => true,
                 }
         };
@@ -242,7 +242,7 @@ impl Picker {
     pub(super) fn open_closed(&mut self, piece: PieceIndex) -> u32 {
         let priority = self.priority(piece);
         self.rarity
-            .remove(piece.0, priority, self.counts[piece.at()]);
+            .remove(piece.0, priority, self.counts.get(piece.at()));
         let exclusive = self.suspects.contains(&piece);
         let blocks = self.layout.blocks_in(piece);
         self.open.open(piece, priority, blocks, exclusive)

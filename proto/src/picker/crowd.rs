@@ -59,6 +59,9 @@ impl Picker {
                 for piece in have.iter() {
                     self.count_down(piece);
                 }
+                if self.counted_peers == 0 {
+                    self.counts.set_all(0);
+                }
             }
             How::Not => {}
         }
@@ -67,30 +70,30 @@ impl Picker {
     /// How many connected peers have `piece`.
     #[must_use]
     pub fn availability(&self, piece: PieceIndex) -> u32 {
-        self.seeds + u32::from(self.counts[piece.at()])
+        self.seeds + u32::from(self.counts.get(piece.at()))
     }
 
     /// How many copies of the torrent the connected peers have together, in thousandths: whole
     /// copies, and of the next one the part of its pieces that is there. O(pieces).
     #[must_use]
     pub fn distributed_copies(&self) -> u64 {
-        let whole = self.counts.iter().min().copied().unwrap_or(0);
-        let above = self.counts.iter().filter(|count| **count > whole).count() as u64;
+        let whole = self.counts.iter().min().unwrap_or(0);
+        let above = self.counts.iter().filter(|count| *count > whole).count() as u64;
         let part = above * 1000 / self.counts.len() as u64;
         (u64::from(self.seeds) + u64::from(whole)) * 1000 + part
     }
 
     fn count_up(&mut self, piece: usize) {
-        let (count, priority) = (&mut self.counts[piece], self.priorities[piece]);
+        let (count, priority) = (self.counts.get(piece), self.priorities.get(piece));
         self.rarity
-            .count_grew(piece as u32, priority, *count, &mut self.rng);
-        *count += 1;
+            .count_grew(piece as u32, priority, count, &mut self.rng);
+        self.counts.set(piece, count + 1);
     }
 
     fn count_down(&mut self, piece: usize) {
-        let (count, priority) = (&mut self.counts[piece], self.priorities[piece]);
+        let (count, priority) = (self.counts.get(piece), self.priorities.get(piece));
         self.rarity
-            .count_shrank(piece as u32, priority, *count, &mut self.rng);
-        *count -= 1;
+            .count_shrank(piece as u32, priority, count, &mut self.rng);
+        self.counts.set(piece, count - 1);
     }
 }
