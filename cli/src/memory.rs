@@ -6,11 +6,11 @@
 use std::fmt;
 
 use ripcurrent_proto::api::Config;
-use ripcurrent_proto::engine::MemoryCeiling;
+use ripcurrent_proto::engine::{ANNOUNCES_MAX, MemoryCeiling};
 use ripcurrent_runtime_uring::BackendName;
 
 use crate::outline::Outline;
-use crate::session::Job;
+use crate::session::{Job, is_crowd};
 use crate::units::Size;
 
 /// What carries out for one connection, in bytes: its futures, its place in the ring or in the
@@ -31,6 +31,7 @@ const PROGRAM: u64 = 24 << 20;
 /// The sum, its terms shown by `Display`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {
+    torrents: u64,
     program: u64,
     torrent_files: u64,
     receiving: u64,
@@ -43,12 +44,15 @@ impl Memory {
     pub(crate) fn of(config: &Config, backend: BackendName, jobs: &[Job]) -> Self {
         let layouts: Vec<_> = jobs.iter().map(|job| &**job.outline.layout()).collect();
         let count = jobs.len() as u64;
-        // A tracker is dialled however many connections there are, and of each torrent one.
-        let connections = config.max_connections as u64 + count;
+        // Trackers are dialled however many connections there are.
+        let announces = ANNOUNCES_MAX as u64;
+        let connections = config.max_connections as u64 + count.min(announces);
         // Any of them may turn out to be protected, by a redirection for example.
         let is_announced = |job: &&Job| job.outline.has_trackers();
         let announced = jobs.iter().filter(is_announced).count() as u64;
+        let announced = announced.min(announces);
         Memory {
+            torrents: count,
             program: PROGRAM,
             torrent_files: jobs.iter().map(|job| torrent_file(&job.outline)).sum(),
             receiving: backend.receive_bytes(connections) + connections * HANDS,
@@ -61,6 +65,11 @@ impl Memory {
     pub(crate) fn total(self) -> u64 {
         let around = self.around().map(|(_, bytes)| bytes);
         around.iter().sum::<u64>() + self.engine.total()
+    }
+
+    /// What torrents take apart from what they share, all together, in bytes.
+    fn of_torrents(self) -> u64 {
+        self.torrent_files + self.engine.torrents
     }
 
     /// The terms that are not the engine's, with what they are for.
@@ -91,7 +100,20 @@ impl fmt::Display for Memory {
             let sign = if at == 0 { "" } else { " + " };
             write!(f, "{sign}{} of {name}", Size(bytes))?;
         }
-        write!(f, " = {} at most", Size(self.total()))
+        if !is_crowd(self.torrents as usize) {
+            return write!(f, " = {} at most", Size(self.total()));
+        }
+        // Of many few are ever at work together.
+        let (shared, each) = (
+            self.total() - self.of_torrents(),
+            self.of_torrents() / self.torrents,
+        );
+        write!(
+            f,
+            ": at most {} for all, and {} for each torrent that is at work",
+            Size(shared),
+            Size(each)
+        )
     }
 }
 
@@ -144,6 +166,27 @@ mod tests {
         );
         let end = format!(" = {} at most", Size(memory.total()));
         assert!(line.ends_with(&end), "{line}");
+    }
+
+    /// Of many torrents the sum of all that each could take says nothing: what they share is told, and
+    /// what one takes.
+    #[test]
+    fn many_torrents_are_not_added_up() {
+        let jobs: Vec<Job> = (0..1000).map(|_| job(true)).collect();
+        let memory = Memory::of(&Config::default(), BackendName::Uring, &jobs);
+        assert_eq!(memory.protected, ROOTS + ANNOUNCES_MAX as u64 * PROTECTED);
+        let (shared, each) = (
+            memory.total() - memory.of_torrents(),
+            memory.of_torrents() / 1000,
+        );
+        let line = memory.to_string();
+        let end = format!(
+            ": at most {} for all, and {} for each torrent that is at work",
+            Size(shared),
+            Size(each)
+        );
+        assert!(line.ends_with(&end), "{line}");
+        assert!(shared < 1 << 30 && each < 64 << 20, "{line}");
     }
 
     /// Every torrent adds what it takes, and only those that are announced a protected connection.

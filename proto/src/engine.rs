@@ -8,7 +8,7 @@ mod conns;
 mod ops;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -18,12 +18,12 @@ pub use crate::api::{
 };
 
 pub use crate::torrent::memory::MemoryCeiling;
+pub use crate::torrent::turns::ANNOUNCES_MAX;
 
 use crate::api::{Add, Data, FileStats, PeerStats, Refusal, TorrentStats};
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;
-use crate::base::set::OrderedSet;
 use crate::base::slab::{PAGE, Source};
 use crate::base::time::Instant;
 use crate::torrent::Torrent;
@@ -36,7 +36,9 @@ pub struct Engine {
     shared: Shared,
     torrents: BTreeMap<TorrentId, Torrent>,
     by_hash: BTreeMap<[u8; 20], TorrentId>,
-    leaving: OrderedSet<TorrentId>,
+    leaving: BTreeSet<TorrentId>,
+    /// Those of them with which something was done since they were last looked at.
+    stirred: BTreeSet<TorrentId>,
     feeding: Feeding,
     shutting_down: bool,
     shut_down: bool,
@@ -60,7 +62,8 @@ impl Engine {
             shared: Shared::new(config, Rng::from_seed(seed), now),
             torrents: BTreeMap::new(),
             by_hash: BTreeMap::new(),
-            leaving: OrderedSet::new(),
+            leaving: BTreeSet::new(),
+            stirred: BTreeSet::new(),
             feeding: Feeding::default(),
             shutting_down: false,
             shut_down: false,
@@ -212,16 +215,24 @@ impl Engine {
         id: TorrentId,
         act: impl FnOnce(&mut Torrent, &mut Shared) -> R,
     ) -> Option<R> {
+        self.stir(id);
         let torrent = self.torrents.get_mut(&id)?;
         let _span = span(id).entered();
         Some(act(torrent, &mut self.shared))
+    }
+
+    /// Something is done with a torrent, or was: if it leaves, it may be able to go on.
+    fn stir(&mut self, id: TorrentId) {
+        if self.leaving.contains(&id) {
+            self.stirred.insert(id);
+        }
     }
 
     fn shut_down_all(&mut self, now: Instant) {
         self.shutting_down = true;
         let all: Vec<TorrentId> = self.torrents.keys().copied().collect();
         for torrent in all {
-            self.remove(now, torrent, Data::Keep);
+            self.begin_leave(now, torrent, Data::Keep);
         }
         let conns: Vec<ConnId> = self.shared.conns.iter().map(|(id, _)| ConnId(id)).collect();
         conns
@@ -257,13 +268,19 @@ impl Engine {
     }
 
     fn remove(&mut self, now: Instant, id: TorrentId, data: Data) {
-        if self
-            .with(id, |torrent, shared| torrent.leave(now, data, shared))
-            .is_some()
-        {
-            self.leaving.insert(id);
+        if self.begin_leave(now, id, data) {
             self.abandon_openings_of(now, id);
         }
+    }
+
+    /// Has a torrent begin to leave; whether there is such a torrent.
+    fn begin_leave(&mut self, now: Instant, id: TorrentId, data: Data) -> bool {
+        let leaves = self.with(id, |torrent, shared| torrent.leave(now, data, shared));
+        if leaves.is_some() {
+            self.leaving.insert(id);
+            self.stirred.insert(id);
+        }
+        leaves.is_some()
     }
 
     fn abandon_openings_of(&mut self, now: Instant, id: TorrentId) {
@@ -287,6 +304,9 @@ impl Engine {
         }
         while let Some(id) = self.shared.turns.next_called() {
             self.with(id, |torrent, shared| torrent.check_more(now, shared));
+        }
+        while let Some(id) = self.shared.announces.next_called() {
+            self.with(id, |torrent, shared| torrent.drive_announcer(now, shared));
         }
         if core::mem::take(&mut self.shared.freed) {
             self.feed(now);
@@ -348,9 +368,7 @@ impl Engine {
     }
 
     fn leave_on(&mut self, now: Instant) {
-        let mut last = None;
-        while let Some(id) = self.leaving.after(last) {
-            last = Some(id);
+        while let Some(id) = self.stirred.pop_first() {
             let Some(torrent) = self.torrents.get_mut(&id) else {
                 continue;
             };
@@ -358,7 +376,7 @@ impl Engine {
                 self.shared.set_limits(now, Some(id), None, None);
                 self.by_hash.remove(&torrent.info_hash());
                 self.torrents.remove(&id);
-                self.leaving.remove(id);
+                self.leaving.remove(&id);
                 self.shared.tell(Event::Removed { torrent: id });
             }
         }

@@ -26,6 +26,7 @@ mod sessions;
 pub(crate) mod shared;
 mod slabs;
 mod spares;
+mod tally;
 pub(crate) mod turns;
 mod upload;
 
@@ -41,6 +42,7 @@ use crate::api::{
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rate::Meter;
+use crate::base::rng::Rng;
 use crate::base::set::OrderedSet;
 use crate::base::time::Instant;
 use crate::choke::Choker;
@@ -114,6 +116,8 @@ pub(crate) struct Torrent {
     /// The connection to the tracker.
     tracker_conn: Option<ConnId>,
     rounds: Alarm,
+    /// Since when there are no choking rounds: nobody is there, and nobody is looked for.
+    resting: Option<Instant>,
     vacancies: Alarm,
     haves: Alarm,
     /// By when every peer hears of the pieces had since it was last so.
@@ -131,15 +135,9 @@ impl Torrent {
         let layout = add.torrent.layout().clone();
         let pieces = layout.pieces() as usize;
         let rng = shared.rng.fork(&alloc::format!("torrent {}", add.id.0));
-        let mut picker = Picker::new(layout.clone(), rng.fork("picker"));
-        picker.set_sequential(add.sequential);
         let file_priorities = file_priorities(&add, &layout);
         let wanted = wanted(&add, &layout, &file_priorities);
-        for piece in (0..layout.pieces()).map(PieceIndex) {
-            if !wanted.contains(piece.at()) {
-                picker.set_priority(piece, Priority::Unwanted);
-            }
-        }
+        let picker = picker(&add, &layout, &wanted, rng.fork("picker"));
         let access = match add.mode {
             Mode::Download => Access::Write {
                 preallocate: add.preallocate,
@@ -194,6 +192,7 @@ impl Torrent {
             announcer,
             tracker_conn: None,
             rounds: Alarm::default(),
+            resting: None,
             vacancies: Alarm::default(),
             haves: Alarm::default(),
             haves_due: None,
@@ -357,6 +356,9 @@ impl Torrent {
 
     /// The bytes of the pieces that are in both sets.
     fn bytes_of(&self, set: &Bitfield, other: &Bitfield) -> u64 {
+        if set.is_full() && other.is_full() {
+            return self.layout.total_len();
+        }
         let both = set.iter().filter(|piece| other.contains(*piece));
         both.map(|piece| u64::from(self.layout.piece_len(PieceIndex(piece as u32))))
             .sum()
@@ -365,6 +367,21 @@ impl Torrent {
     fn sessions(&self) -> impl Iterator<Item = &Peer<Writer>> {
         self.peers.iter().map(|(_, session)| &session.peer)
     }
+}
+
+/// The picker of pieces that are wanted, while none is had.
+fn picker(add: &Add, layout: &Arc<Layout>, wanted: &Bitfield, rng: Rng) -> Picker {
+    if add.mode == Mode::Seed {
+        return Picker::unwanted(layout.clone(), rng);
+    }
+    let mut picker = Picker::new(layout.clone(), rng);
+    picker.set_sequential(add.sequential);
+    for piece in (0..layout.pieces()).map(PieceIndex) {
+        if !wanted.contains(piece.at()) {
+            picker.set_priority(piece, Priority::Unwanted);
+        }
+    }
+    picker
 }
 
 /// How urgently each file is to be fetched.

@@ -188,13 +188,16 @@ impl Engine {
     }
 
     pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
-        let Some(entry) = self.shared.conns.remove(conn.0) else {
+        let Some((owner, torrent)) = self.shared.closed(conn) else {
             return;
         };
-        if let Owner::Tracker(id) = entry.owner {
+        if let Owner::Tracker(id) = owner {
             self.with(id, |torrent, shared| {
                 torrent.tracker_closed(now, conn, shared)
             });
+        }
+        if let Some(id) = torrent {
+            self.stir(id);
         }
     }
 

@@ -20,6 +20,7 @@ const ONCE: &str = "every operation completes exactly once";
 impl Engine {
     fn end(&mut self, op: OpId) -> (Op, &mut Torrent, &mut Shared, EnteredSpan) {
         let (id, op) = self.shared.end(op).expect(ONCE);
+        self.stir(id);
         let torrent = self
             .torrents
             .get_mut(&id)

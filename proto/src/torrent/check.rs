@@ -419,6 +419,7 @@ impl Torrent {
             self.remember_seed(now, shared);
         } else {
             self.pass.taken_up = true;
+            self.rest_no_more(now, shared);
             self.begin_pass(now, shared);
         }
         if self.is_live() {

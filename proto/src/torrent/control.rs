@@ -126,6 +126,7 @@ impl Torrent {
             (Phase::Downloading, false) => self.consider_all(now, shared),
             (Phase::Seeding, false) => {
                 self.phase = Phase::Downloading;
+                self.rest_no_more(now, shared);
                 self.completed = false;
                 self.fetching = true;
                 self.consider_all(now, shared);

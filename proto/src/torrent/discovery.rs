@@ -52,19 +52,25 @@ impl Torrent {
         }
     }
 
-    /// Carries out what the announcer wants done.
-    pub(super) fn drive_announcer(&mut self, now: Instant, shared: &mut Shared) {
+    /// Carries out what the announcer wants done. Few torrents speak to their trackers at once.
+    pub(crate) fn drive_announcer(&mut self, now: Instant, shared: &mut Shared) {
         let progress = self.announced_progress(shared);
         while let Some(announcer) = &mut self.announcer
+            && (!announcer.begins(now) || shared.announces.join(self.id))
             && let Some(action) = announcer.poll(now, &progress)
         {
             self.announcer_wants(now, action, shared);
         }
-        if let Some(at) = self
-            .announcer
-            .as_ref()
-            .and_then(|announcer| announcer.poll_timeout())
-        {
+        let Some(announcer) = &self.announcer else {
+            return;
+        };
+        let waits = announcer.begins(now);
+        if !waits && !announcer.is_asking() {
+            shared.announces.leave(self.id);
+        }
+        // Whoever waits for its turn is called.
+        let at = announcer.poll_timeout();
+        if let Some(at) = at.filter(|at| !waits || *at > now) {
             self.announces
                 .set(&mut shared.timers, at, Timer::Tracker(self.id));
         }

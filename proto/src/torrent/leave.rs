@@ -55,7 +55,7 @@ impl Torrent {
             Some(announcer) => announcer.is_stopped(),
             None => true,
         };
-        is_announced && !shared.has_conns(self.id) && !shared.has_ops(self.id)
+        is_announced && !shared.is_busy(self.id)
     }
 
     /// One step: a last pass, then the files are deleted if they are to be, then closed.

@@ -13,6 +13,7 @@ use core::num::NonZeroU64;
 
 use super::gate::CREDIT_LIMITED;
 use super::shared::Shared;
+use super::tally::Kind;
 use crate::api::{Net, Output, Part, Transmission};
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::time::{Duration, Instant};
@@ -130,6 +131,9 @@ impl Shared {
         owner: Owner,
         torrent: Option<TorrentId>,
     ) -> ConnId {
+        if let Some(torrent) = torrent {
+            self.tally.begin(torrent, Kind::Conn);
+        }
         ConnId(self.conns.insert(Conn {
             addr,
             incoming,
@@ -215,6 +219,15 @@ impl Shared {
         self.push(Output::Net(Net::Close { conn }));
     }
 
+    /// The host has closed `conn`: whose it was, and for which torrent.
+    pub(crate) fn closed(&mut self, conn: ConnId) -> Option<(Owner, Option<TorrentId>)> {
+        let Conn { owner, torrent, .. } = self.conns.remove(conn.0)?;
+        if let Some(torrent) = torrent {
+            self.tally.end(torrent, Kind::Conn);
+        }
+        Some((owner, torrent))
+    }
+
     /// Has a peer left as soon as the input in hand is dealt with.
     pub(crate) fn dismiss(&mut self, torrent: TorrentId, conn: ConnId, parting: Parting) {
         if self.dismissed.last() == Some(&(torrent, conn, parting)) {
@@ -236,8 +249,13 @@ impl Shared {
 
     /// Somebody who connected asks for `torrent`.
     pub(crate) fn asked_for(&mut self, conn: ConnId, torrent: Option<TorrentId>) {
-        if let Some(entry) = self.conn(conn) {
-            entry.torrent = torrent;
+        let Some(entry) = self.conns.get_mut(conn.0) else {
+            return;
+        };
+        debug_assert!(entry.torrent.is_none(), "it asks once");
+        entry.torrent = torrent;
+        if let Some(torrent) = torrent {
+            self.tally.begin(torrent, Kind::Conn);
         }
     }
 
@@ -246,8 +264,8 @@ impl Shared {
         let Some(entry) = self.conns.get_mut(conn.0) else {
             return;
         };
+        debug_assert_eq!(entry.torrent, Some(torrent), "it was asked for, or dialled");
         entry.owner = Owner::Peer(torrent);
-        entry.torrent = Some(torrent);
         if !entry.incoming {
             self.half_open -= 1;
         }

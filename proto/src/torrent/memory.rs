@@ -12,6 +12,7 @@ use super::links::{Conn, OUTBOX_MAX};
 use super::sessions::Place;
 use super::shared::{EVENTS_MAX, Op, Timer};
 use super::spares::{SPARE_HEAD_MAX, SPARES_MAX};
+use super::turns::ANNOUNCES_MAX;
 use super::upload::{BLOCKS_AT_ONCE, HAVES_AT_ONCE};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Config, Event, Output, Part, Stamp};
@@ -110,14 +111,20 @@ impl Config {
         let slabs = self.most_slabs(torrents);
         let pieces = torrents.iter().map(|layout| layout.pieces());
         let most_pieces = pieces.max().unwrap_or(0);
-        // A tracker is dialled however many connections there are; one at a time for each torrent.
-        let connections = self.max_connections as u64 + count;
+        // Trackers are dialled however many connections there are.
+        let announces = count.min(ANNOUNCES_MAX as u64);
+        let connections = self.max_connections as u64 + announces;
         let peers = (self.max_peers as u64 * count).min(connections);
         MemoryCeiling {
             slabs: self.memory_budget as u64,
             connections: connections * connection(most_pieces) + spares(),
             peers: peers * peer(most_pieces, slabs),
-            torrents: torrents.iter().map(|layout| torrent(layout, slabs)).sum(),
+            torrents: torrents
+                .iter()
+                .map(|layout| torrent(layout, slabs))
+                .sum::<u64>()
+                + chunks(slabs)
+                + announces * answer(),
             events: grown(EVENTS_MAX as u64 * EVENT),
         }
     }
@@ -128,6 +135,16 @@ impl Config {
         let least = piece.map_or(CHUNK_LEN, |piece| piece.min(CHUNK_LEN));
         self.memory_budget as u64 / (u64::from(least) + PAGE as u64)
     }
+}
+
+/// The answer of a tracker, as it came and unpacked, and twice that to understand it; and the head.
+fn answer() -> u64 {
+    2 * grown(2 * BODY_MAX as u64) + grown(HEAD_MAX as u64)
+}
+
+/// The chunks of all torrents that were read to be sent.
+fn chunks(slabs: u64) -> u64 {
+    tree(slabs * CHUNK)
 }
 
 /// One connection and what waits to be sent on it.
@@ -219,10 +236,7 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
     let at_work = grown(open * (operation + size::<(PieceIndex, Slab)>()))
         + grown(files * (operation + size::<(FileIndex, Stamp)>()));
     let open_pieces = grown(open * (OPEN_PIECE + blocks_of_one * OPEN_BLOCK));
-    let chunks = tree(slabs * CHUNK);
     let departed = grown(DEPARTED_MAX as u64 * ADDRESS);
-    // One answer at a time, as it came and unpacked, and twice that to understand it; and the head.
-    let answer = 2 * grown(2 * BODY_MAX as u64) + grown(HEAD_MAX as u64);
     // Each as the torrent names it and as it is dialled, with its tracker id.
     let trackers = TRACKERS_MAX as u64 * 3 * URL_MAX as u64;
     size::<Torrent>()
@@ -235,9 +249,7 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
         + parked
         + at_work
         + open_pieces
-        + chunks
         + departed
-        + answer
         + trackers
         + 2 * GATE_BYTES
 }

@@ -73,6 +73,7 @@ impl Torrent {
         self.introduce(conn, &peer, shared);
         let decoder = Some(Decoder::new(pieces));
         tracing::debug!(%addr, peer.incoming, client = ?peer.client, "peer comes");
+        self.rest_no_more(now, shared);
         let counted = None;
         self.peers.insert(
             conn,
@@ -315,6 +316,10 @@ impl Torrent {
         if self.phase == Phase::Leaving || !self.rounds.fired(now) {
             return;
         }
+        if self.peers.len() == 0 && self.phase != Phase::Downloading {
+            self.resting = Some(now);
+            return;
+        }
         self.rounds
             .set(&mut shared.timers, now + ROUND, Timer::Choke(self.id));
         let views = self.views(now);
@@ -322,6 +327,17 @@ impl Torrent {
         self.carry_out(now, decision, shared);
         self.reconsider(now, shared);
         self.seek_peers(now, shared);
+    }
+
+    /// Somebody is there again, or looked for: goes on with the rounds as if they had not rested.
+    pub(super) fn rest_no_more(&mut self, now: Instant, shared: &mut Shared) {
+        let Some(since) = self.resting.take() else {
+            return;
+        };
+        let missed = now.since(since).as_micros() / ROUND.as_micros();
+        let next = since + ROUND * (missed as u32 + 1);
+        self.rounds
+            .set(&mut shared.timers, next, Timer::Choke(self.id));
     }
 
     fn views(&self, now: Instant) -> Vec<PeerView> {

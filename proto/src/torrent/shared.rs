@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use super::gate::Gates;
 use super::links::Conn;
 use super::spares::Spares;
-use super::turns::Turns;
+use super::tally::{Kind, Tally};
+use super::turns::{ANNOUNCES_MAX, CHECKS, Turns};
 use crate::api::{Config, Event, Output};
 use crate::base::id::{ConnId, OpId, Slots, TorrentId};
 use crate::base::rng::Rng;
@@ -55,6 +56,15 @@ pub(crate) enum Op {
     Close,
     /// Look up a tracker's name.
     Resolve,
+}
+
+impl Op {
+    fn kind(self) -> Kind {
+        match self {
+            Op::Resolve => Kind::Lookup,
+            _ => Kind::Data,
+        }
+    }
 }
 
 /// What a deadline is for.
@@ -107,6 +117,10 @@ pub(crate) struct Shared {
     pub(crate) freed: bool,
     /// Torrents that look at what is there, or are to.
     pub(crate) turns: Turns,
+    /// Torrents that speak to a tracker, or are to.
+    pub(crate) announces: Turns,
+    /// What the host has not ended.
+    pub(super) tally: Tally,
     /// Torrents that need what they came without, and of which people do not know.
     wanted: BTreeSet<TorrentId>,
     /// Torrents that want to dial, each in its turn.
@@ -142,7 +156,9 @@ impl Shared {
             line: VecDeque::new(),
             unserved: VecDeque::new(),
             freed: false,
-            turns: Turns::default(),
+            turns: Turns::new(CHECKS),
+            announces: Turns::new(ANNOUNCES_MAX),
+            tally: Tally::default(),
             wanted: BTreeSet::new(),
             to_dial: VecDeque::new(),
             dismissed: Vec::new(),
@@ -164,31 +180,25 @@ impl Shared {
 
     /// Names an operation and what it is for.
     pub(crate) fn begin(&mut self, torrent: TorrentId, op: Op) -> OpId {
+        self.tally.begin(torrent, op.kind());
         OpId(self.ops.insert((torrent, op)))
     }
 
     /// An operation is over; what it was for.
     pub(crate) fn end(&mut self, op: OpId) -> Option<(TorrentId, Op)> {
-        self.ops.remove(op.0)
+        let (torrent, op) = self.ops.remove(op.0)?;
+        self.tally.end(torrent, op.kind());
+        Some((torrent, op))
     }
 
-    /// Whether operations of a torrent are under way.
-    pub(crate) fn has_ops(&self, torrent: TorrentId) -> bool {
-        self.ops.iter().any(|(_, (owner, _))| *owner == torrent)
+    /// Whether operations or connections of a torrent are under way.
+    pub(crate) fn is_busy(&self, torrent: TorrentId) -> bool {
+        self.tally.is_busy(torrent)
     }
 
-    /// Whether any of them concerns its data.
+    /// Whether operations are that concern its data.
     pub(crate) fn has_data_ops(&self, torrent: TorrentId) -> bool {
-        let is_data = |op: Op| op != Op::Resolve;
-        let mut ops = self.ops.iter();
-        ops.any(|(_, (owner, op))| *owner == torrent && is_data(*op))
-    }
-
-    /// Whether connections of a torrent are not closed.
-    pub(crate) fn has_conns(&self, torrent: TorrentId) -> bool {
-        self.conns
-            .iter()
-            .any(|(_, conn)| conn.torrent == Some(torrent))
+        self.tally.has(torrent, Kind::Data)
     }
 
     // Queues.

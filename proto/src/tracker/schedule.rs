@@ -299,13 +299,34 @@ impl Announcer {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let Some(current) = &self.exchange else {
-            return self.due;
+            return match self.phase {
+                Phase::Leaving(until) => Some(until),
+                Phase::Idle | Phase::Running => self.due,
+            };
         };
         let deadline = current.exchange.deadline()?;
         match self.phase {
             Phase::Leaving(until) => Some(deadline.min(until)),
             Phase::Idle | Phase::Running => Some(deadline),
         }
+    }
+
+    /// Whether an exchange is in flight.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Whether the next [`poll`](Self::poll) that finds no report to hand out begins an exchange. Who
+    /// would have too many at once may put it off: nothing is lost but time.
+    #[must_use]
+    pub fn begins(&self, now: Instant) -> bool {
+        self.exchange.is_none()
+            && match self.phase {
+                Phase::Idle => false,
+                Phase::Running => self.cursor.is_some() || self.due.is_some_and(|due| due <= now),
+                Phase::Leaving(_) => self.trackers.iter().any(|tracker| tracker.started),
+            }
     }
 
     /// Whether nothing is going on and nothing will be before [`start`](Self::start). The answer

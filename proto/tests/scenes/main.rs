@@ -2,6 +2,7 @@
 
 mod chaos;
 mod commands;
+mod crowds;
 mod disk;
 mod durable;
 mod limits;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ripcurrent_proto::api::{Add, Command, Config, Data, Event, Mode, Phase, TorrentStats};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::TorrentId;
-use ripcurrent_proto::base::time::{Duration, Instant};
+use ripcurrent_proto::base::time::Duration;
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::wire::handshake::{Handshake, HandshakeReader, Progress, Reserved};
 use ripcurrent_proto::wire::message::{BlockRequest, Decoder, Frame, Message, encode_piece_header};
@@ -352,9 +352,10 @@ fn dead_addresses_of_one_torrent_do_not_hold_up_another() {
     completes(&mut world, Duration::from_secs(60), leecher, SECOND);
 }
 
-/// Coming and going leaves no clocks behind: an idle torrent wakes its host once in a round.
+/// Coming and going leaves no clocks behind, and choking rounds rest while there is nobody to choke: an
+/// idle seed does not wake its host. When somebody comes they go on.
 #[test]
-fn a_torrent_that_comes_back_has_one_clock() {
+fn an_idle_seed_has_no_clock() {
     let work = torrent(65_536, &[100_000]);
     let mut world = World::new(12);
     let host = host_with(&mut world, Config::default(), TORRENT, &work, Mode::Seed);
@@ -372,13 +373,17 @@ fn a_torrent_that_comes_back_has_one_clock() {
         world.run_for(Duration::from_millis(50));
     }
     world.run_for(Duration::from_secs(15));
-    let (mut wakes, begun) = (0, world.now());
-    while world.now().since(begun) < Duration::from_secs(100) {
-        let next: Instant = world.hosts[host].engine_wakes_at();
-        world.run_for(next.since(world.now()));
-        wakes += 1;
-    }
-    assert!(wakes <= 11, "{wakes} wakes in 100 s");
+    assert_eq!(world.hosts[host].engine_wakes_at(), None);
+    world.run_for(Duration::from_secs(33));
+    let leecher = host_with(&mut world, Config::default(), SECOND, &work, Mode::Download);
+    world.introduce_for(SECOND, leecher, host);
+    completes(&mut world, Duration::from_secs(60), leecher, SECOND);
+    let wakes_at = world.hosts[host].engine_wakes_at().expect("a clock");
+    assert!(wakes_at.since(world.now()) <= Duration::from_secs(10));
+    let (torrent, data) = (SECOND, Data::Keep);
+    world.command(leecher, Command::Remove { torrent, data });
+    world.run_for(Duration::from_secs(200));
+    assert_eq!(world.hosts[host].engine_wakes_at(), None);
 }
 
 /// What a [`Mute`] is about.

@@ -137,9 +137,9 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// When the engine wants to be woken; it always wants to be.
-    pub(crate) fn engine_wakes_at(&self) -> Instant {
-        self.engine.poll_timeout().expect("a clock")
+    /// When the engine wants to be woken, if nothing happens before.
+    pub(crate) fn engine_wakes_at(&self) -> Option<Instant> {
+        self.engine.poll_timeout()
     }
 
     /// The most bytes that it ever sent at once.
