@@ -9,6 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use common::pair::Pair;
 use common::{Running, ripcurrent, run_to, tree, write};
 
@@ -95,4 +97,61 @@ fn several_seed_the_same() {
     assert_eq!(states.count(), 1);
     spoil_secretly(&pair.path("seed/file"));
     assert_eq!(found_right(&pair, &[]), "62 of 62 pieces are right");
+}
+
+/// A folder of many torrents: all are hashed once and served; one file that changes in between is
+/// hashed again at the next start, and Ctrl-C ends it in good order.
+#[test]
+fn a_folder_of_torrents_is_served() {
+    const COUNT: usize = 50;
+    let pair = Pair::new();
+    fs::create_dir(pair.path("torrents")).unwrap();
+    for number in 0..COUNT {
+        write(&pair.path(&format!("seed/{number:02}")), 40_000);
+        let (data, torrent) = (
+            format!("seed/{number:02}"),
+            format!("torrents/{number:02}.torrent"),
+        );
+        let create = ["create", &data, "-o", &torrent, "--piece-length", "16K"];
+        run_to(pair.dir.path(), 0, &create);
+    }
+    let all = 3 * COUNT as u64;
+    assert_eq!(found_in_folder(&pair, COUNT), all);
+    let states = fs::read_dir(pair.path("states/ripcurrent")).unwrap();
+    assert_eq!(states.count(), COUNT);
+    spoil_secretly(&pair.path("seed/07"));
+    spoil_secretly(&pair.path("seed/08"));
+    assert_eq!(found_in_folder(&pair, COUNT), all, "nothing is hashed");
+    let changed = fs::File::options().write(true).open(pair.path("seed/07"));
+    changed.unwrap().write_all_at(b"changed", 0).unwrap();
+    assert_eq!(found_in_folder(&pair, COUNT), all - 2, "one file is hashed");
+    assert_eq!(found_in_folder(&pair, COUNT), all - 2);
+}
+
+/// Serves a folder of so many torrents until all are looked at, and is interrupted; how many pieces
+/// were right.
+fn found_in_folder(pair: &Pair, count: usize) -> u64 {
+    let mut command = remembering(pair);
+    let bind = pair.row.ip(2).to_string();
+    let args = [
+        "seed", "torrents", "--data", "seed", "--json", "--bind", &bind, "--port", "0",
+    ];
+    let mut seed = Running::start(command.current_dir(pair.dir.path()).args(args));
+    seed.expect(&format!("{count} torrents: seeding until"));
+    seed.interrupt();
+    let output = seed.end();
+    assert_eq!(output.status.code(), Some(0));
+    let events = String::from_utf8(output.stdout).unwrap();
+    let events: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |name: &'static str| events.iter().filter(move |event| event["event"] == name);
+    assert_eq!(
+        (of("seeding").count(), of("summary").count()),
+        (count, count)
+    );
+    of("checked")
+        .map(|event| event["pieces_right"].as_u64().unwrap())
+        .sum()
 }
