@@ -40,7 +40,7 @@ pub(crate) fn hash(pieces: Vec<Whole>) -> io::Result<Hashed> {
     let before = thread_seconds();
     let bytes = pieces
         .iter()
-        .map(|whole| &whole.slab.as_slice()[..whole.len]);
+        .map(|whole| &whole.slab.memory.bytes()[..whole.len]);
     let bytes: Vec<_> = bytes.collect();
     let mut digests = vec![[0; 20]; pieces.len()];
     sha1(Kernel::best(), &bytes, &mut digests);

@@ -44,9 +44,6 @@ struct Cli {
     /// Hash on a thread beside the loop.
     #[arg(long)]
     hash_thread: bool,
-    /// Pieces in memory of 4 KiB pages instead of huge ones.
-    #[arg(long)]
-    small_pages: bool,
     /// Receive buffers, and the size of each in KiB.
     #[arg(long, value_name = "N", default_value_t = 64)]
     buffers: u16,

@@ -68,7 +68,7 @@ impl<'a> Pass<'a> {
         streams: &[TcpStream],
     ) -> Result<Pass<'a>, Box<dyn Error>> {
         let len = (facts.piece_len as usize).next_multiple_of(PAGE);
-        let mut free = Slab::all(streams.len() + cli.slabs, len, !cli.small_pages)?;
+        let mut free = Slab::all(streams.len() + cli.slabs, len)?;
         let mut ring = Ring::new(streams, file, (cli.buffers, cli.buffer_kib << 10))?;
         let wanted = cli.registered.min(free.len());
         // SAFETY: every slab is either with the ring, or with this pass, whose first field is the
@@ -213,13 +213,10 @@ impl<'a> Pass<'a> {
             if piece != this.piece {
                 return Err(format!("piece {piece} came into piece {}", this.piece).into());
             }
-            let place = this
-                .slab
-                .as_mut_slice()
-                .get_mut(offset..offset + bytes.len());
-            place
-                .ok_or("a block lies outside of its piece")?
-                .copy_from_slice(bytes);
+            if offset + bytes.len() > this.len {
+                return Err(format!("a block lies outside of piece {piece}").into());
+            }
+            this.slab.memory.put(offset, bytes);
             *filled += bytes.len();
             if *filled == this.len {
                 whole.extend(filling.take().map(|(piece, _)| piece));

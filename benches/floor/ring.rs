@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
+use std::slice;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use crate::memory::{Memory, Slab};
+use ripcurrent_proto::base::slab::Memory;
+
+use crate::memory::{self, Slab};
 
 const GROUP: u16 = 0;
 
@@ -55,8 +58,10 @@ pub(crate) struct Ring {
 
 /// A ring of buffers, which the kernel takes from as bytes come.
 struct Buffers {
-    entries: Memory,
-    data: Memory,
+    entries: Box<dyn Memory>,
+    /// What the kernel writes to, and where that begins.
+    _data: Box<dyn Memory>,
+    start: *mut u8,
     count: u16,
     size: u32,
     tail: u16,
@@ -95,7 +100,7 @@ impl Ring {
     pub(crate) unsafe fn register(&mut self, slabs: &mut [Slab]) -> usize {
         for count in (1..=slabs.len()).rev() {
             let parts = slabs[..count].iter_mut().map(|slab| {
-                let bytes = slab.as_mut_slice();
+                let bytes = slab.memory.bytes_mut();
                 libc::iovec {
                     iov_base: bytes.as_mut_ptr().cast(),
                     iov_len: bytes.len(),
@@ -122,7 +127,7 @@ impl Ring {
     /// Writes the first `len` bytes of a slab, whole pages.
     pub(crate) fn write(&mut self, slab: Slab, len: usize, offset: u64) -> io::Result<()> {
         let (file, number) = (Fixed(self.connections as u32), slab.number);
-        let bytes = &slab.as_slice()[..len];
+        let bytes = &slab.memory.bytes()[..len];
         let (start, len) = (bytes.as_ptr(), len as u32);
         let entry = if number < self.registered {
             let entry = opcode::WriteFixed::new(file, start, len, number as u16);
@@ -179,7 +184,14 @@ impl Ring {
     /// What came into a buffer.
     pub(crate) fn bytes(&mut self, buffer: u16, len: usize) -> &[u8] {
         let from = usize::from(buffer) * self.buffers.size as usize;
-        self.buffers.data.range(from, len)
+        assert!(
+            len <= self.buffers.size as usize,
+            "no buffer holds {len} bytes"
+        );
+        let start = self.buffers.start.wrapping_add(from);
+        // SAFETY: the buffer lies in the memory of all buffers, which began as zeros, and the kernel
+        // does not touch it until it is given back, which takes `&mut`.
+        unsafe { slice::from_raw_parts(start, len) }
     }
 
     /// Gives a buffer back to the kernel.
@@ -218,9 +230,11 @@ fn understand(entry: &cqueue::Entry) -> io::Result<Done> {
 
 impl Buffers {
     fn new(ring: &IoUring, count: u16, size: u32) -> io::Result<Buffers> {
-        let entries = Memory::new(usize::from(count) * size_of::<BufRingEntry>(), false)?;
+        let entries = memory::one(usize::from(count) * size_of::<BufRingEntry>())?;
+        let mut data = memory::one(usize::from(count) * size as usize)?;
         let mut buffers = Buffers {
-            data: Memory::new(usize::from(count) * size as usize, true)?,
+            start: data.bytes_mut().as_mut_ptr(),
+            _data: data,
             entries,
             count,
             size,
@@ -230,7 +244,7 @@ impl Buffers {
             buffers.give(number);
         }
         buffers.publish();
-        let start = buffers.entries.start() as u64;
+        let start = buffers.entries.bytes().as_ptr() as u64;
         let submitter = ring.submitter();
         // SAFETY: the entries lie at the start of a page, there are `count`, and both they and the
         // buffers live as long as the ring.
@@ -240,9 +254,9 @@ impl Buffers {
 
     fn give(&mut self, number: u16) {
         let place = usize::from(self.tail & (self.count - 1));
-        let ring = self.entries.start().cast::<BufRingEntry>();
+        let ring = self.entries.bytes_mut().as_mut_ptr().cast::<BufRingEntry>();
         let from = usize::from(number) * self.size as usize;
-        let data = self.data.start().wrapping_add(from) as u64;
+        let data = self.start.wrapping_add(from) as u64;
         // SAFETY: there are `count` entries, and the kernel reads none of those beyond the tail.
         let entry = unsafe { &mut *ring.add(place) };
         entry.set_addr(data);
@@ -251,8 +265,8 @@ impl Buffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
-    fn publish(&self) {
-        let ring = self.entries.start().cast::<BufRingEntry>();
+    fn publish(&mut self) {
+        let ring = self.entries.bytes_mut().as_mut_ptr().cast::<BufRingEntry>();
         // SAFETY: the tail lies in the first entry, which is there, aligned as a `u16`; the kernel
         // reads it while we write, so both do so as a whole.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(ring).cast_mut()) };
