@@ -7,8 +7,7 @@
 //! ends by itself.
 
 mod connect;
-mod conns;
-mod protected;
+mod link;
 mod receive;
 mod sockets;
 mod transmit;
@@ -33,13 +32,15 @@ use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Backend, Machine, Turn};
 
 use crate::bell::{Ear, Waker};
+use crate::conns::Conns;
 use crate::doors::Doors;
 use crate::options::{HostError, Options};
+use crate::protected::Protected;
 use crate::tls::Trust;
 use crate::work::Work;
 use crate::{Clock, Control};
 use connect::Made;
-use conns::Conns;
+use link::Link;
 use receive::Buffers;
 
 pub(crate) use receive::receive_bytes;
@@ -55,7 +56,7 @@ struct Carrier<S: Sockets> {
     operations: FuturesUnordered<LocalBoxFuture<'static, Done<S>>>,
     /// What has happened and was not handed over yet.
     ready: VecDeque<Done<S>>,
-    conns: Conns<S>,
+    conns: Conns<Link<S>>,
     doors: Doors,
     /// A second descriptor of the listening socket, to shut it down by.
     listening: Option<TcpListener>,
@@ -171,8 +172,8 @@ impl<S: Sockets> Carrier<S> {
                 continue;
             }
             again = false;
-            let deadline = earliest(machine.poll_timeout(), look_again);
-            let deadline = earliest(deadline, hash_due);
+            let deadlines = [machine.poll_timeout(), look_again, hash_due];
+            let deadline = deadlines.into_iter().flatten().min();
             if busy || deadline.is_some_and(|at| at <= self.now()) {
                 self.enter().await;
             } else {
@@ -229,7 +230,9 @@ impl<S: Sockets> Carrier<S> {
     async fn leave(&mut self) {
         self.leaving = true;
         self.close_doors();
-        self.conns.shut_all_down();
+        for conn in self.conns.ids() {
+            self.cancel(conn);
+        }
         while !self.operations.is_empty() {
             let done = poll_fn(|cx| Pin::new(&mut self.operations).poll_next(cx)).await;
             if let Some(Done::Accepted { result, .. }) = done {
@@ -299,9 +302,17 @@ impl<S: Sockets> Carrier<S> {
             Net::Close { conn } => {
                 self.say_goodbye(conn);
                 self.conns.close(conn);
+                self.cancel(conn);
                 self.bring_home(conn);
                 self.settle(conn);
             }
+        }
+    }
+
+    /// Makes every operation in flight on a connection end by itself.
+    fn cancel(&mut self, conn: ConnId) {
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.cancel();
         }
     }
 
@@ -354,13 +365,6 @@ fn rung(bell: &AsyncFd<Ear>, cx: &mut Context<'_>) -> bool {
         heard = true;
     }
     heard
-}
-
-fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }
 
 /// A socket is always shut down before it is dropped: an operation that somebody else has in flight

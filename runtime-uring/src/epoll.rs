@@ -15,6 +15,7 @@ use tokio::task;
 
 use crate::carrier::Sockets;
 use crate::cursor::Cursor;
+use crate::protected::send_last;
 
 /// The sockets of the crate.
 pub(crate) struct Epoll;
@@ -78,8 +79,7 @@ impl Sockets for Epoll {
     }
 
     fn send_last(stream: &TcpStream, bytes: &[u8]) {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let _ = SockRef::from(stream).send_with_flags(bytes, flags);
+        send_last(stream, bytes);
     }
 
     fn shut_down(stream: &TcpStream) {

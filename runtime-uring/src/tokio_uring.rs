@@ -10,13 +10,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
 use ripcurrent_proto::api::Transmission;
-use socket2::SockRef;
 use tokio_uring::buf::{BoundedBuf, IoBuf};
 use tokio_uring::net::TcpStream;
 
 use crate::carrier::Sockets;
 use crate::cursor::Cursor;
 use crate::options::HostError;
+use crate::protected::send_last;
 use crate::release;
 
 /// The first kernel that the crate is made for; rings of older ones lack operations.
@@ -108,8 +108,7 @@ impl Sockets for TokioUring {
     fn send_last(stream: &TcpStream, bytes: &[u8]) {
         // SAFETY: the stream owns the descriptor, which stays open through the call.
         let socket = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let _ = SockRef::from(&socket).send_with_flags(bytes, flags);
+        send_last(&socket, bytes);
     }
 
     fn shut_down(stream: &TcpStream) {

@@ -10,11 +10,10 @@
 
 mod buffers;
 mod connect;
-mod conns;
 mod files;
 mod kernel;
+mod link;
 mod listen;
-mod protected;
 mod receive;
 mod ring;
 #[cfg(test)]
@@ -38,15 +37,17 @@ use socket2::SockAddr;
 
 use crate::bell::{Ear, Waker};
 use crate::clock::Clock;
+use crate::conns::Conns;
 use crate::disk::Transfer;
 use crate::doors::Doors;
 use crate::host::Control;
 use crate::options::{HostError, Options};
+use crate::protected::Protected;
 use crate::release;
 use crate::work::Work;
 use buffers::Shape;
-use conns::{Connecting, Conns};
 use kernel::{Kernel, Linux, Wait};
+use link::{Connecting, Link};
 use listen::{Door, own};
 use ring::{Flight, Landed, Outcome, Ring};
 use send::{Boxes, Sending};
@@ -112,7 +113,7 @@ struct Uring<K: Kernel> {
     ear: Ear,
     bell: Option<Id>,
     ready: VecDeque<Ready>,
-    conns: Conns,
+    conns: Conns<Link>,
     /// Connections to be looked at before the loop waits, and those of them that come first.
     noted: Vec<ConnId>,
     starved: Vec<ConnId>,

@@ -52,6 +52,20 @@ impl Scene {
         (stats.pieces_had, stats.pieces_checked)
     }
 
+    /// Begins to seed on a slow disk, until some pieces were hashed and others are yet to be.
+    fn start_slowly(&mut self) {
+        self.world
+            .slow_down(Duration::ZERO, Duration::from_millis(50));
+        self.begin_with(Check::Existing);
+        self.until(|scene| (1..9).contains(&scene.stats().pieces_checked));
+    }
+
+    /// Waits until it seeds and has remembered what there is to be.
+    fn until_seeding(&mut self) {
+        self.until(|scene| scene.stats().phase == Phase::Seeding);
+        self.world.run_for(Duration::from_secs(1));
+    }
+
     fn start(&mut self) -> (u32, u32) {
         self.start_with(Check::Existing)
     }
@@ -161,16 +175,10 @@ fn a_missing_file_is_noticed() {
 #[test]
 fn a_file_that_changes_meanwhile_is_not_believed() {
     let mut scene = Scene::new();
-    scene
-        .world
-        .slow_down(Duration::ZERO, Duration::from_millis(50));
-    scene.begin_with(Check::Existing);
-    scene.until(|scene| (1..9).contains(&scene.stats().pieces_checked));
+    scene.start_slowly();
     scene.disk().meddle(0, 7, 1);
     scene.disk().meddle(0, 3 * PIECE, 1);
-    let phase = Phase::Seeding;
-    scene.until(|scene| scene.stats().phase == phase);
-    scene.world.run_for(Duration::from_secs(1));
+    scene.until_seeding();
     scene.stop();
     assert_eq!(scene.start(), (7, 5));
 }
@@ -350,15 +358,9 @@ fn torrents_are_looked_at_in_turns() {
 #[test]
 fn what_could_not_be_read_is_looked_at_again() {
     let mut scene = Scene::new();
-    scene
-        .world
-        .slow_down(Duration::ZERO, Duration::from_millis(50));
-    scene.begin_with(Check::Existing);
-    scene.until(|scene| (1..9).contains(&scene.stats().pieces_checked));
+    scene.start_slowly();
     scene.disk().refuse.insert("read");
-    let phase = Phase::Seeding;
-    scene.until(|scene| scene.stats().phase == phase);
-    scene.world.run_for(Duration::from_secs(1));
+    scene.until_seeding();
     scene.disk().refuse.clear();
     let had = scene.stats().pieces_had;
     scene.stop();

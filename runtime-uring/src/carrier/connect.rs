@@ -18,9 +18,11 @@ use ripcurrent_proto::drive::{Backend, Machine};
 use socket2::SockRef;
 use tokio::net::TcpSocket;
 
+use super::link::Link;
 use super::{Carrier, Done, Sockets, shut_down};
 use crate::doors::{REST, choose_port_late};
 use crate::errno;
+use crate::protected::Protected;
 use crate::shield::Shield;
 use crate::tls::Trust;
 
@@ -82,7 +84,7 @@ impl<S: Sockets> Carrier<S> {
             return shut_down::<S>(Some(&stream));
         };
         let _ = S::send_at_once(&stream);
-        self.conns.insert_connected(conn, stream);
+        self.conns.insert(conn, Link::new(Some(stream), None));
     }
 
     /// Starts to connect.
@@ -92,7 +94,7 @@ impl<S: Sockets> Carrier<S> {
         match local.and_then(|local| socket(local, to)) {
             Ok(socket) => {
                 let (abort, registration) = AbortHandle::new_pair();
-                self.conns.insert_connecting(conn, abort);
+                self.conns.insert(conn, Link::new(None, Some(abort)));
                 let making = make::<S>(socket, to, tls, Rc::clone(&self.trust));
                 self.start(async move {
                     let made = Abortable::new(making, registration).await;
@@ -102,7 +104,7 @@ impl<S: Sockets> Carrier<S> {
                 });
             }
             Err(error) => {
-                self.conns.insert_stillborn(conn);
+                self.conns.insert(conn, Link::new(None, None));
                 let reason = failed(&error);
                 self.ready.push_back(Done::Ended { conn, reason });
             }

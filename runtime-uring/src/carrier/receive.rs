@@ -14,6 +14,7 @@ use ripcurrent_proto::drive::{Backend, Machine};
 
 use super::{Carrier, Done, Sockets};
 use crate::errno;
+use crate::protected::Protected;
 
 /// The buffer of a connection that brings little, in bytes.
 const SMALL: usize = 16 << 10;
@@ -112,6 +113,24 @@ impl<S: Sockets> Carrier<S> {
         }
         self.buffers.give(buffer);
         self.settle(conn);
+    }
+
+    /// Sealed bytes came, or the stream ended.
+    fn on_sealed<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        conn: ConnId,
+        received: io::Result<&[u8]>,
+    ) {
+        let entry = self.conns.get_mut(conn);
+        let Some(shield) = entry.and_then(|entry| entry.shield.as_mut()) else {
+            return;
+        };
+        match received {
+            Ok(sealed) => shield.unseal(sealed),
+            Err(error) => shield.fail(EndReason::Failed(errno::io_error(&error))),
+        }
+        self.after_unsealing(machine, conn);
     }
 
     /// Tells the machine once that nothing more will be received.

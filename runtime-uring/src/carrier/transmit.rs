@@ -6,8 +6,9 @@ use ripcurrent_proto::api::{EndReason, Input, Transmission};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::drive::{Backend, Machine};
 
-use super::{Carrier, Done, Sockets, shut_down};
+use super::{Carrier, Done, Sockets};
 use crate::errno;
+use crate::protected::Protected;
 
 impl<S: Sockets> Carrier<S> {
     /// Starts to send.
@@ -58,7 +59,7 @@ impl<S: Sockets> Carrier<S> {
         let live = entry.is_live();
         if result.is_err() && live {
             // A receive in flight ends by this; what it says is no news then.
-            shut_down::<S>(entry.stream.as_deref());
+            entry.shut_down();
         }
         machine.handle(now, Input::Returned { conn, transmission });
         match result {

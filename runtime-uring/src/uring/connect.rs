@@ -11,18 +11,19 @@ use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::drive::{Backend, Machine};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::conns::Connecting;
 use super::kernel::Kernel;
+use super::link::{Connecting, Link};
 use super::trust::Begun;
 use super::{Operation, Ready, Uring};
 use crate::doors::choose_port_late;
 use crate::errno;
+use crate::protected::Protected;
 
 impl<K: Kernel> Uring<K> {
     /// Starts to connect.
     pub(super) fn connect(&mut self, conn: ConnId, to: SocketAddr, tls: Option<Arc<str>>) {
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
-        let entry = self.conns.insert(conn);
+        let entry = self.conns.insert(conn, Link::default());
         let local = self.doors.local_for(to.ip());
         match local.and_then(|local| socket(local, to)) {
             Ok(socket) => {

@@ -14,6 +14,7 @@ use ripcurrent_proto::drive::{Backend, Machine};
 use socket2::Socket;
 
 use super::kernel::Kernel;
+use super::link::Link;
 use super::ring::Outcome;
 use super::{Operation, Ready, Uring};
 use crate::doors::REST;
@@ -101,7 +102,11 @@ impl<K: Kernel> Uring<K> {
             return;
         };
         let _ = socket.set_tcp_nodelay(true);
-        self.conns.insert(conn).socket = Some(socket);
+        let link = Link {
+            socket: Some(socket),
+            ..Link::default()
+        };
+        self.conns.insert(conn, link);
         self.note(conn);
     }
 }

@@ -18,12 +18,13 @@ use ripcurrent_proto::api::{EndReason, Input};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::drive::{Backend, Machine};
 
-use super::conns::Receiving;
 use super::kernel::{BUFFER_GROUP, Kernel};
+use super::link::Receiving;
 use super::ring::Outcome;
 use super::send::is_passing;
 use super::{Operation, Ready, Uring};
 use crate::errno;
+use crate::protected::Protected;
 
 impl<K: Kernel> Uring<K> {
     /// Looks at the connection before the loop waits: what can be received may have changed.

@@ -14,6 +14,7 @@ use super::kernel::Kernel;
 use super::{Operation, Ready, Uring};
 use crate::cursor::Cursor;
 use crate::errno;
+use crate::protected::Protected;
 
 /// The most boxes that rest for their memory.
 const RESTING: usize = 64;

@@ -1,45 +1,72 @@
 //! Protected connections: a [`Shield`](crate::shield::Shield) stands between the stream and the
-//! machine.
+//! machine, whatever carries the stream.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use ripcurrent_proto::api::{EndReason, Input, Transmission};
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::drive::{Backend, Machine};
-use socket2::Socket;
+use socket2::SockRef;
 
-use super::kernel::Kernel;
-use super::{Ready, Uring};
+use crate::conns::{Conns, Link};
 use crate::errno;
 use crate::shield::News;
 
-impl<K: Kernel> Uring<K> {
+/// A backend whose connections may be protected: what it has to do, and what follows from it.
+pub(crate) trait Protected: Backend {
+    /// What carries a connection.
+    type Link: Link;
+
+    /// All connections.
+    fn conns(&mut self) -> &mut Conns<Self::Link>;
+
+    /// Starts to write sealed bytes, and says what became of it by [`Protected::on_written`].
+    fn start_writing(&mut self, conn: ConnId, sealed: Transmission);
+
+    /// Tells in the next turn that all of what the machine sent is.
+    fn transmitted_soon(&mut self, conn: ConnId, transmission: Transmission);
+
+    /// [Delivers](Protected::deliver) in the next turn.
+    fn news_soon(&mut self, conn: ConnId);
+
+    /// Tells the machine in the next turn.
+    fn answer_soon(&mut self, input: Input<'static>);
+
+    /// Receives more, as far as there is an appetite.
+    fn receive_more(&mut self, conn: ConnId);
+
+    /// Tells the machine once that nothing more will be received.
+    fn end<M: Machine>(&mut self, machine: &mut M, conn: ConnId, reason: EndReason);
+
+    /// Says the last word on a connection that closes, once nothing of it is in flight.
+    fn settle(&mut self, conn: ConnId);
+
     /// Writes on: what TLS itself has to say, then what the machine sends.
-    pub(super) fn write_on(&mut self, conn: ConnId) {
-        let entry = self.conns.get_mut(conn);
-        let Some(entry) = entry.filter(|entry| !entry.is_closing()) else {
+    fn write_on(&mut self, conn: ConnId) {
+        let entry = self.conns().get_mut(conn);
+        let Some(entry) = entry.filter(|entry| !entry.is_closing() && entry.is_there()) else {
             return;
         };
         let Some(shield) = &mut entry.shield else {
             return;
         };
         if let Some(sealed) = shield.write() {
-            self.send(conn, sealed, true);
+            self.start_writing(conn, sealed);
         } else if let Some(transmission) = shield.take_sent() {
-            self.ready
-                .push_back(Ready::Transmitted { conn, transmission });
+            self.transmitted_soon(conn, transmission);
         }
     }
 
     /// What was sealed is sent, or never will be.
-    pub(super) fn on_written<M: Machine>(
+    fn on_written<M: Machine>(
         &mut self,
         machine: &mut M,
         conn: ConnId,
         sealed: Transmission,
         result: io::Result<()>,
     ) {
-        let Some(entry) = self.conns.get_mut(conn) else {
+        let Some(entry) = self.conns().get_mut(conn) else {
             return;
         };
         if let Some(shield) = &mut entry.shield {
@@ -57,7 +84,7 @@ impl<K: Kernel> Uring<K> {
     }
 
     /// Something was unsealed, or the stream has ended.
-    pub(super) fn after_unsealing<M: Machine>(&mut self, machine: &mut M, conn: ConnId) {
+    fn after_unsealing<M: Machine>(&mut self, machine: &mut M, conn: ConnId) {
         self.deliver(machine, conn);
         self.complain(conn);
         self.bring_home(conn);
@@ -65,9 +92,9 @@ impl<K: Kernel> Uring<K> {
     }
 
     /// Tells the machine the next thing.
-    pub(super) fn deliver<M: Machine>(&mut self, machine: &mut M, conn: ConnId) {
+    fn deliver<M: Machine>(&mut self, machine: &mut M, conn: ConnId) {
         let now = self.now();
-        let entry = self.conns.get_mut(conn);
+        let entry = self.conns().get_mut(conn);
         let Some(entry) = entry.filter(|entry| entry.is_live()) else {
             return;
         };
@@ -85,45 +112,47 @@ impl<K: Kernel> Uring<K> {
             None => {}
         }
         self.deliver_soon(conn);
-        self.note(conn);
+        self.receive_more(conn);
     }
 
     /// Delivers in the next turn if there is something to deliver.
-    pub(super) fn deliver_soon(&mut self, conn: ConnId) {
-        let entry = self.conns.get_mut(conn);
+    fn deliver_soon(&mut self, conn: ConnId) {
+        let entry = self.conns().get_mut(conn);
         let Some(entry) = entry.filter(|entry| entry.is_live()) else {
             return;
         };
         let has_credit = entry.credit() > 0;
         let shield = entry.shield.as_ref();
         if shield.is_some_and(|shield| shield.has_news(has_credit)) {
-            self.ready.push_back(Ready::News { conn });
+            self.news_soon(conn);
         }
     }
 
     /// Says once on a broken connection what is wrong with it.
     fn complain(&mut self, conn: ConnId) {
-        if let Some(entry) = self.conns.get_mut(conn)
-            && let (Some(socket), Some(shield)) = (&entry.socket, &mut entry.shield)
+        if let Some(entry) = self.conns().get_mut(conn)
+            && entry.is_there()
+            && let Some(shield) = &mut entry.shield
             && let Some(words) = shield.complaint()
         {
-            send_last(socket, &words);
+            entry.send_last(&words);
         }
     }
 
     /// Says before it is closed that nothing more comes.
-    pub(super) fn say_goodbye(&mut self, conn: ConnId) {
-        if let Some(entry) = self.conns.get_mut(conn)
-            && let (Some(socket), Some(shield)) = (&entry.socket, &mut entry.shield)
+    fn say_goodbye(&mut self, conn: ConnId) {
+        if let Some(entry) = self.conns().get_mut(conn)
+            && entry.is_there()
+            && let Some(shield) = &mut entry.shield
             && let Some(words) = shield.goodbye()
         {
-            send_last(socket, &words);
+            entry.send_last(&words);
         }
     }
 
     /// Gives back what can never be sent any more, unless it is being written.
-    pub(super) fn bring_home(&mut self, conn: ConnId) {
-        let Some(entry) = self.conns.get_mut(conn) else {
+    fn bring_home(&mut self, conn: ConnId) {
+        let Some(entry) = self.conns().get_mut(conn) else {
             return;
         };
         let is_closing = entry.is_closing();
@@ -131,14 +160,13 @@ impl<K: Kernel> Uring<K> {
             && let Some(transmission) = shield.take_unsent(is_closing)
         {
             entry.transmitting = false;
-            let home = Input::Returned { conn, transmission };
-            self.ready.push_back(Ready::Answer(home));
+            self.answer_soon(Input::Returned { conn, transmission });
         }
     }
 }
 
 /// Sends what the system takes at once, while nothing else is being sent: the machine closes next.
-fn send_last(socket: &Socket, words: &[u8]) {
+pub(crate) fn send_last(socket: &impl AsFd, words: &[u8]) {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let _ = socket.send_with_flags(words, flags);
+    let _ = SockRef::from(socket).send_with_flags(words, flags);
 }
