@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use io_uring::opcode;
-use ripcurrent_proto::api::{EndReason, Input, IoError, Net, Output, Transmission};
+use ripcurrent_proto::api::{DiskDone, EndReason, Input, IoError, Net, Output, Transmission};
 use ripcurrent_proto::base::id::{ConnId, Slots};
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Machine, Turn};
@@ -51,10 +51,12 @@ enum Heard {
 
 /// Remembers what it was told, and asks for what it is told to.
 #[derive(Default)]
-struct Probe {
-    outputs: VecDeque<Output>,
+pub(super) struct Probe {
+    pub(super) outputs: VecDeque<Output>,
     conns: Slots<()>,
     heard: Vec<Heard>,
+    /// Of the disk.
+    pub(super) answers: Vec<DiskDone>,
     returned: Vec<Transmission>,
     /// It lets nobody in.
     refuses: bool,
@@ -90,6 +92,7 @@ impl Machine for Probe {
                 self.conns.remove(conn.0).expect("it is closed once");
                 Heard::Closed(conn)
             }
+            Input::Disk(done) => return self.answers.push(done),
             other => panic!("{other:?}"),
         });
     }

@@ -1,16 +1,13 @@
 //! Files over a kernel that does what a test tells it to.
 
-use std::collections::VecDeque;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ripcurrent_proto::api::{Access, IoErrorKind, Output, StorageId};
-use ripcurrent_proto::base::id::{ConnId, Id, OpId, TorrentId};
+use ripcurrent_proto::base::id::{Id, OpId, TorrentId};
 use ripcurrent_proto::base::slab::{PAGE, Slab};
-use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::drive::{self, Turn};
 use ripcurrent_proto::meta::layout::{FileEntry, FileKind, Layout, PieceIndex};
 use rustix::fs::OFlags;
@@ -19,6 +16,7 @@ use tempfile::TempDir;
 use super::super::buffers::Shape;
 use super::super::ring::Ring;
 use super::super::scripted::{Scripted, Sqe};
+use super::super::tests::Probe;
 use super::*;
 use crate::bell::Waker;
 use crate::clock::Clock;
@@ -29,41 +27,11 @@ const STORAGE: StorageId = TorrentId(1);
 const PIECE: usize = 1 << 20;
 const PIECES: u32 = 6;
 
-/// Asks for what it is told to, and remembers the answers.
-#[derive(Default)]
-struct Errands {
-    outputs: VecDeque<Output>,
-    answers: Vec<DiskDone>,
-}
-
-impl Machine for Errands {
-    fn accept(&mut self, _now: Instant, _from: SocketAddr) -> Option<ConnId> {
-        None
-    }
-
-    fn handle(&mut self, _now: Instant, input: Input<'_>) {
-        match input {
-            Input::Disk(done) => self.answers.push(done),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn handle_timeout(&mut self, _now: Instant) {}
-
-    fn poll_output(&mut self, _now: Instant) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-}
-
 /// A backend over a scripted kernel, with one file of whole pieces that is open to write.
 struct Scene {
     script: Scripted,
     uring: Uring<Scripted>,
-    errands: Errands,
+    probe: Probe,
     layout: Arc<Layout>,
     folder: TempDir,
 }
@@ -90,7 +58,7 @@ impl Scene {
         let mut scene = Scene {
             script,
             uring: Uring::new(ring, &options, (Clock::new(), waker, work)),
-            errands: Errands::default(),
+            probe: Probe::default(),
             layout: Arc::clone(&layout),
             folder,
         };
@@ -127,23 +95,23 @@ impl Scene {
     }
 
     fn ask(&mut self, disk: Disk) {
-        self.errands.outputs.push_back(Output::Disk(disk));
+        self.probe.outputs.push_back(Output::Disk(disk));
     }
 
     /// Turns until nothing more happens, and lets the kernel work.
     fn turn(&mut self) {
-        while drive::turn(&mut self.errands, &mut self.uring) == Turn::Busy {}
+        while drive::turn(&mut self.probe, &mut self.uring) == Turn::Busy {}
         self.uring.enter(true, None).unwrap();
     }
 
     /// The next answer; threads may be at it.
     fn one_answer(&mut self) -> DiskDone {
-        while self.errands.answers.is_empty() {
+        while self.probe.answers.is_empty() {
             self.turn();
             std::thread::yield_now();
         }
-        assert_eq!(self.errands.answers.len(), 1);
-        self.errands.answers.remove(0)
+        assert_eq!(self.probe.answers.len(), 1);
+        self.probe.answers.remove(0)
     }
 
     fn write(&self, piece: u32) -> Disk {
@@ -238,7 +206,7 @@ fn a_write_goes_on_where_it_stopped() {
     scene.turn();
     let (mut done, mut last) = (0, None);
     while done < PIECE {
-        assert!(scene.errands.answers.is_empty());
+        assert!(scene.probe.answers.is_empty());
         let sqe = scene.script.take(opcode::Write::CODE);
         assert_eq!(sqe.off as usize, 3 * PIECE + done);
         assert_eq!(sqe.len as usize, PIECE - done);
@@ -255,7 +223,7 @@ fn a_write_goes_on_where_it_stopped() {
     assert_eq!(number_of(&scene.one_answer()), (3, true));
     scene.script.complete(&last.unwrap(), 4096, 0);
     scene.turn();
-    assert!(scene.errands.answers.is_empty(), "an answer came twice");
+    assert!(scene.probe.answers.is_empty(), "an answer came twice");
     assert!(scene.script.find(opcode::Write::CODE).is_none());
     scene.assert_written([3].into_iter());
 }
@@ -342,7 +310,7 @@ fn leaving_finishes_writes() {
     for piece in 0..PIECES {
         scene.ask(scene.write(piece));
     }
-    while drive::turn(&mut scene.errands, &mut scene.uring) == Turn::Busy {}
+    while drive::turn(&mut scene.probe, &mut scene.uring) == Turn::Busy {}
     scene.script.always(|script| {
         for code in [opcode::AsyncCancel::CODE, opcode::AsyncCancel2::CODE] {
             while script.find(code).is_some() {}
@@ -371,7 +339,7 @@ fn leaving_finishes_writes() {
         layout,
         folder,
         script,
-        errands,
+        probe,
     } = scene;
     // Its threads are waited for.
     drop(uring);
@@ -383,5 +351,5 @@ fn leaving_finishes_writes() {
             "{piece}"
         );
     }
-    assert!(errands.answers.is_empty() && script.find(opcode::Write::CODE).is_none());
+    assert!(probe.answers.is_empty() && script.find(opcode::Write::CODE).is_none());
 }
