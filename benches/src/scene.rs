@@ -366,6 +366,7 @@ fn at_once(disk: Disk) -> DiskDone {
         },
         Disk::Read { op, slab, .. } => DiskDone::Read { op, slab, result },
         Disk::Write { op, slab, .. } => DiskDone::Written { op, slab, result },
+        Disk::Digest { .. } => unreachable!("all pieces are held whole"),
         Disk::Sync { op, .. } => DiskDone::Synced {
             op,
             result: Ok(Vec::new()),

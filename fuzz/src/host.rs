@@ -11,7 +11,7 @@ use ripcurrent_proto::api::{
 };
 use ripcurrent_proto::base::id::ConnId;
 use ripcurrent_proto::base::time::Instant;
-use ripcurrent_proto::drive::{Backend, Machine};
+use ripcurrent_proto::drive::{Backend, Machine, digest};
 use ripcurrent_proto::meta::layout::FileIndex;
 use sha1::{Digest, Sha1};
 
@@ -219,6 +219,18 @@ impl Host {
             Output::Disk(Disk::Read { op, mut slab, .. }) => {
                 slab.as_mut_slice().fill(0);
                 Input::Disk(DiskDone::Read { op, slab, result })
+            }
+            Output::Disk(Disk::Digest {
+                op,
+                mut slab,
+                spans,
+                every,
+                ..
+            }) => {
+                slab.as_mut_slice().fill(0);
+                let digests = digest(slab.as_mut_slice(), &spans, every, |_, _| Ok(()));
+                let result = result.and_then(|()| digests);
+                Input::Disk(DiskDone::Digested { op, slab, result })
             }
             Output::Disk(Disk::Write {
                 op, slab, spans, ..

@@ -14,13 +14,14 @@ use std::{env, error::Error, ops::Range, sync::Arc, thread, time};
 
 use ripcurrent_proto::api::{
     Add, Command, Config, Disk, DiskDone, DiskError, EndReason, Event, Found, FoundFile, FoundName,
-    Input, IoError, IoErrorKind, Net, Output, Spans, Stamp, TlsError,
+    Input, IoError, IoErrorKind, Net, Output, Stamp, TlsError,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::time::{Duration, Instant};
+use ripcurrent_proto::drive::digest;
 use ripcurrent_proto::engine::Engine;
 use ripcurrent_proto::meta::Torrent;
-use ripcurrent_proto::meta::layout::Layout;
+use ripcurrent_proto::meta::layout::{FileSpan, Layout};
 use ripcurrent_proto::meta::parts::part_names;
 use sha1::{Digest, Sha1};
 
@@ -131,17 +132,24 @@ impl Host {
                 DiskDone::Opened { op, result }
             }
             Disk::Read {
-                op, slab, spans, ..
+                op,
+                mut slab,
+                spans,
+                ..
             } => {
-                let mut slab = slab;
-                // Padding is in no file, and reads as zeros.
-                slab.as_mut_slice().fill(0);
-                let result = self.parts(&spans).try_for_each(|(place, at, range)| {
-                    let file = File::open(place.path())?;
-                    file.read_exact_at(&mut slab.as_mut_slice()[range], at)
-                });
-                let result = result.map_err(refusal);
+                let result = self.read(slab.as_mut_slice(), &spans).map_err(refusal);
                 DiskDone::Read { op, slab, result }
+            }
+            Disk::Digest {
+                op,
+                mut slab,
+                spans,
+                every,
+                ..
+            } => {
+                let read = |into: &mut [u8], spans: &[FileSpan]| self.read(into, spans);
+                let result = digest(slab.as_mut_slice(), &spans, every, read).map_err(refusal);
+                DiskDone::Digested { op, slab, result }
             }
             Disk::Write {
                 op, slab, spans, ..
@@ -183,8 +191,17 @@ impl Host {
         Ok(found)
     }
 
+    fn read(&self, into: &mut [u8], spans: &[FileSpan]) -> io::Result<()> {
+        // Padding is in no file, and reads as zeros.
+        into.fill(0);
+        self.parts(spans).try_for_each(|(place, at, range)| {
+            let file = File::open(place.path())?;
+            file.read_exact_at(&mut into[range], at)
+        })
+    }
+
     /// The place and the offset of each span but padding, and its range of the slab.
-    fn parts(&self, spans: &Spans) -> impl Iterator<Item = (&Place, u64, Range<usize>)> {
+    fn parts(&self, spans: &[FileSpan]) -> impl Iterator<Item = (&Place, u64, Range<usize>)> {
         let mut start = 0;
         spans.iter().filter_map(move |span| {
             let range = start..start + span.len as usize;

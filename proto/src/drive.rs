@@ -27,6 +27,7 @@
 //! To digest a run, put a [`Tap`] around the engine and turn that; to record it, a
 //! [`Recorder`](record::Recorder).
 
+mod digest;
 pub mod record;
 pub mod tap;
 
@@ -36,6 +37,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Instant;
 use crate::engine::{Engine, Input, Output};
 
+pub use digest::digest;
 pub use tap::Tap;
 
 /// What decides: the engine, the engine under a [`Tap`], or a script that tests a backend. The

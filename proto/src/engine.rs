@@ -24,7 +24,7 @@ use crate::api::{Add, Data, FileStats, PeerStats, Refusal, TorrentStats};
 use crate::base::bits::Bitfield;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::rng::Rng;
-use crate::base::slab::{PAGE, Source};
+use crate::base::slab::Source;
 use crate::base::time::Instant;
 use crate::torrent::Torrent;
 use crate::torrent::links::{OPENING_LIMIT, Owner};
@@ -248,15 +248,6 @@ impl Engine {
         if self.torrents.contains_key(&add.id) || self.by_hash.contains_key(&info_hash) {
             return Err(Refusal::Duplicate);
         }
-        let piece_length = u64::from(add.torrent.layout().piece_length());
-        let budget = self.shared.config.memory_budget;
-        // Downloads have three quarters of the budget, and one piece must fill while one is written.
-        if 2 * (piece_length + PAGE as u64) > budget as u64 / 4 * 3 {
-            return Err(Refusal::PieceTooLarge {
-                piece_length,
-                budget,
-            });
-        }
         let id = add.id;
         self.shared
             .set_limits(now, Some(id), add.down_limit, add.up_limit);
@@ -394,7 +385,10 @@ impl Engine {
             Timer::UpLimit(whose) => self.shared.up_limit_passed(whose),
             Timer::Conn(conn) => self.conn_deadline(now, conn),
             Timer::Choke(id) => {
-                self.with(id, |torrent, shared| torrent.choke_round(now, shared));
+                self.with(id, |torrent, shared| {
+                    torrent.choke_round(now, shared);
+                    torrent.rescue_place(shared);
+                });
                 self.rescue_memory();
             }
             Timer::Vacancy(id) => {

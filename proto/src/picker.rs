@@ -27,6 +27,9 @@
 //! endgame, when at most [`ENDGAME_PIECES`] pieces have blocks left to ask for, a block that others
 //! were asked for already.
 //!
+//! A piece that is too long to be held has [sections](long), each with a slab of its own, and a few
+//! such pieces are open at once.
+//!
 //! Cost: a HAVE O(1); a bitfield, or its peer's leaving, O(pieces); a seed O(1); a new priority
 //! O(the highest count). A pick looks at the open pieces with free blocks (few: about one for each
 //! peer that lets us ask), and where the peer works on none of them, takes O(pieces / 64) to tell
@@ -37,8 +40,10 @@
 mod choice;
 mod crowd;
 mod each;
+mod long;
 mod open;
 mod rarity;
+mod sections;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +58,7 @@ use crate::meta::layout::{BLOCK_LEN, Block, Layout, PieceIndex, Priority};
 
 pub use crowd::Counted;
 use each::Each;
+pub use long::LONG_OPEN_MAX;
 use open::{OpenPiece, OpenPieces};
 use rarity::Rarity;
 
@@ -80,6 +86,8 @@ pub struct Picker {
     /// Missing pieces whose hash was wrong and which one peer at a time may fetch.
     suspects: BTreeSet<PieceIndex>,
     sequential: bool,
+    /// Blocks of a section of a piece; 0 if pieces are held whole.
+    section: u32,
 }
 
 /// A block to ask for.
@@ -87,7 +95,8 @@ pub struct Picker {
 pub struct Pick {
     /// What to ask for.
     pub block: Block,
-    /// Whether its piece was closed until now: the caller reserves a slab.
+    /// Whether its piece, or its section of a long one, was closed until now: the caller reserves a
+    /// slab.
     pub opens: bool,
     /// Whether others were asked for it too (endgame).
     pub duplicate: bool,
@@ -138,6 +147,7 @@ impl Picker {
             open: OpenPieces::default(),
             suspects: BTreeSet::new(),
             sequential: false,
+            section: 0,
         }
     }
 }
@@ -209,10 +219,11 @@ impl Picker {
     }
 
     /// Whether nobody can be given a block of an open piece, whatever they have: all are asked for,
-    /// and asking twice is not due. O(1).
+    /// and asking twice is not due. O(1), or O(open pieces) of long ones.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.open.queue().is_empty() && !self.is_endgame()
+        let mut queue = self.open.queue().iter();
+        !queue.any(|slot| self.open.at(*slot).offers(false)) && !self.is_endgame()
     }
 
     /// Whether everything wanted is had.

@@ -1,13 +1,13 @@
 //! Floor 3: one torrent. Composes the machines of floor 2 and decides what they do together.
 //!
 //! Split by direction: [`check`] finds out what is there, [`download`] fetches, [`durable`] makes it
-//! last, [`room`] waits for room on the disk, [`upload`] serves, [`control`] obeys people, [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
+//! last, [`sections`] does both with pieces too long to be held, [`room`] waits for room on the disk, [`upload`] serves, [`control`] obeys people, [`messages`] takes in what peers say, [`peers`] comes and goes, [`discovery`] finds peers,
 //! [`leave`] ends it all in good order; [`memory`] adds up what it may take.
 //!
 //! A piece is in one of these states, told by who holds it:
 //! - *had*: in `have`, verified and written;
 //! - *in flight*: its slab travels with a hash or a write, the picker holds it complete;
-//! - *open*: the picker tracks its blocks, `assembly` its slab;
+//! - *open*: the picker tracks its blocks, `assembly` its slab, or those of its sections;
 //! - *missing*: none of these.
 
 mod check;
@@ -22,6 +22,7 @@ pub(crate) mod memory;
 mod messages;
 pub(crate) mod peers;
 mod room;
+mod sections;
 mod sessions;
 pub(crate) mod shared;
 mod slabs;
@@ -87,6 +88,8 @@ pub(crate) struct Torrent {
     pass: durable::Pass,
     /// What waits for room on the disk.
     room: room::Room,
+    /// How pieces too long to be held are.
+    sections: sections::Sections,
     /// Something was missing since the start: that it came to be complete is announced.
     fetching: bool,
     /// The files are to be deleted in the end.
@@ -135,9 +138,11 @@ impl Torrent {
         let layout = add.torrent.layout().clone();
         let pieces = layout.pieces() as usize;
         let rng = shared.rng.fork(&alloc::format!("torrent {}", add.id.0));
+        let sections = sections::Sections::new(&layout, shared.config.memory_budget);
         let file_priorities = file_priorities(&add, &layout);
         let wanted = wanted(&add, &layout, &file_priorities);
-        let picker = picker(&add, &layout, &wanted, rng.fork("picker"));
+        let mut picker = picker(&add, &layout, &wanted, rng.fork("picker"));
+        picker.set_section(sections.blocks());
         let access = match add.mode {
             Mode::Download => Access::Write {
                 preallocate: add.preallocate,
@@ -171,6 +176,7 @@ impl Torrent {
             ledger: Ledger::new(layout.clone(), &Found::default()),
             pass: durable::Pass::default(),
             room: room::Room::default(),
+            sections,
             fetching: false,
             delete: false,
             completed: false,

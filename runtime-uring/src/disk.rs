@@ -34,6 +34,7 @@
 
 mod aside;
 mod cache;
+mod digest;
 mod direct;
 mod home;
 mod looks;
@@ -164,6 +165,13 @@ impl Desk {
                 slab,
                 spans,
             } => return self.write((op, storage), slab, spans, ring),
+            Disk::Digest {
+                op,
+                storage,
+                slab,
+                spans,
+                every,
+            } => return self.digest((op, storage), slab, spans, every),
             Disk::Sync { op, storage } => {
                 if !self.storages.contains_key(&storage) {
                     let result = Err(UNKNOWN);

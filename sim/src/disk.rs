@@ -25,6 +25,8 @@ use ripcurrent_proto::api::{self, DiskDone, DiskError, IoError, IoErrorKind, Sta
 use ripcurrent_proto::base::time::Instant;
 use ripcurrent_proto::meta::layout::FileIndex;
 
+use sha1::{Digest, Sha1};
+
 use faults::{Active, BROKEN, bytes_of};
 use pen::Landing;
 use storage::Storage;
@@ -124,6 +126,16 @@ impl Disk {
                 let result = self.write(storage, slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
             }
+            api::Disk::Digest {
+                op,
+                storage,
+                slab,
+                spans,
+                every,
+            } => {
+                let result = self.digest(storage, &spans, every);
+                DiskDone::Digested { op, slab, result }
+            }
             api::Disk::Sync { op, storage } => {
                 let result = self.sync(storage);
                 DiskDone::Synced { op, result }
@@ -174,6 +186,25 @@ impl Disk {
         }
         let stray = faults.misdirected_read.strike(rng).then_some(rng);
         storage.read(tree, into, spans, stray)
+    }
+
+    /// In one step, whatever memory there is for it: what else happens meanwhile happens before or
+    /// afterwards.
+    fn digest(
+        &mut self,
+        id: StorageId,
+        spans: &[api::FileSpan],
+        every: u32,
+    ) -> Result<Vec<[u8; 20]>, DiskError> {
+        let len = spans.iter().map(|span| span.len as usize).sum();
+        let mut bytes = vec![0; len];
+        self.read(id, &mut bytes, spans)?;
+        let parts = bytes.chunks(every as usize);
+        let digest = |part: &[u8]| {
+            let known = self.recognise(part);
+            known.unwrap_or_else(|| Sha1::digest(part).into())
+        };
+        Ok(parts.map(digest).collect())
     }
 
     fn write(

@@ -179,7 +179,11 @@ impl Stage {
             }
             Some(
                 Output::Hash { op, slab }
-                | Output::Disk(Disk::Read { op, slab, .. } | Disk::Write { op, slab, .. }),
+                | Output::Disk(
+                    Disk::Read { op, slab, .. }
+                    | Disk::Write { op, slab, .. }
+                    | Disk::Digest { op, slab, .. },
+                ),
             ) => {
                 self.slabs.insert(op, slab);
             }
@@ -208,6 +212,12 @@ impl Stage {
             Told::Resolved(op, result) => Input::Resolved { op, result },
             Told::Opened(op, result) => Input::Disk(DiskDone::Opened { op, result }),
             Told::StorageClosed(op) => Input::Disk(DiskDone::Closed { op }),
+            Told::Digested(op, result) => {
+                let Some(slab) = self.slabs.remove(&op) else {
+                    return Ok(None);
+                };
+                Input::Disk(DiskDone::Digested { op, slab, result })
+            }
             Told::Synced(op, result) => Input::Disk(DiskDone::Synced { op, result }),
             Told::Disk(op, Kind::Finished, result) => {
                 Input::Disk(DiskDone::Finished { op, result })

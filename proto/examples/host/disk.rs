@@ -13,7 +13,8 @@ use ripcurrent_proto::api::{
     Access, Disk, DiskDone, DiskError, Found, FoundFile, FoundName, IoError, IoErrorKind, Spans,
     Stamp, StorageId,
 };
-use ripcurrent_proto::meta::layout::{FileIndex, Layout};
+use ripcurrent_proto::drive::digest;
+use ripcurrent_proto::meta::layout::{FileIndex, FileSpan, Layout};
 use ripcurrent_proto::meta::parts::{STATE, beside, part_names};
 use ripcurrent_proto::meta::resume::most_len;
 
@@ -75,6 +76,20 @@ impl Storages {
             } => {
                 let result = self.at(storage).write(slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
+            }
+            // Of a piece that is too long for the memory budget.
+            Disk::Digest {
+                op,
+                storage,
+                mut slab,
+                spans,
+                every,
+            } => {
+                let from = self.at(storage);
+                let result = digest(slab.as_mut_slice(), &spans, every, |into, spans| {
+                    from.read(into, spans)
+                });
+                DiskDone::Digested { op, slab, result }
             }
             Disk::Sync { op, storage } => {
                 let result = self.at(storage).sync();
@@ -172,7 +187,7 @@ impl Storage {
         })
     }
 
-    fn read(&self, slab: &mut [u8], spans: &Spans) -> Result<(), DiskError> {
+    fn read(&self, slab: &mut [u8], spans: &[FileSpan]) -> Result<(), DiskError> {
         // Padding is in no file, and reads as zeros.
         slab.fill(0);
         for (file, offset, range) in ranges(spans) {
@@ -363,7 +378,7 @@ impl Storage {
 }
 
 /// Each file of an operation but padding, where in it, and the range of the slab.
-fn ranges(spans: &Spans) -> impl Iterator<Item = (FileIndex, u64, Range<usize>)> {
+fn ranges(spans: &[FileSpan]) -> impl Iterator<Item = (FileIndex, u64, Range<usize>)> {
     let mut start = 0;
     spans.iter().filter_map(move |span| {
         let range = start..start + span.len as usize;

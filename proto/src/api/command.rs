@@ -293,14 +293,6 @@ pub enum Refusal {
     /// It has no v1 info-hash.
     #[error("a v2-only torrent cannot be transferred yet")]
     V2Only,
-    /// A few of its pieces would fill the memory budget.
-    #[error("pieces of {piece_length} bytes do not fit a memory budget of {budget} bytes")]
-    PieceTooLarge {
-        /// The piece length in bytes.
-        piece_length: u64,
-        /// The budget in bytes.
-        budget: usize,
-    },
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,

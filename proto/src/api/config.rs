@@ -10,7 +10,8 @@ pub struct Config {
     /// The name of this client in extended handshakes (BEP 10, `v`) and tracker requests.
     pub client_name: &'static str,
     /// The most bytes of slabs (pieces in flight and blocks read ahead), at least
-    /// [`Config::LEAST_BUDGET`] and, of each torrent, two pieces and two thirds. The largest term of
+    /// [`Config::LEAST_BUDGET`]. Pieces of more than a quarter of it are written as they come and
+    /// verified from the disk, which costs a read of each. The largest term of
     /// [`Config::memory_ceiling`].
     pub memory_budget: usize,
     /// The most connected peers of one torrent.

@@ -330,6 +330,21 @@ pub enum Disk {
         /// Where to.
         spans: Spans,
     },
+    /// Read the spans, in steps of the slab's length, and tell the SHA-1 of each `every` bytes of them,
+    /// the last ones being fewer: of a piece that does not fit the memory budget. What the slab holds
+    /// does not matter, before or afterwards.
+    Digest {
+        /// The operation.
+        op: OpId,
+        /// The storage.
+        storage: StorageId,
+        /// Memory to read into, at least one byte long.
+        slab: Slab,
+        /// Where from; their lengths add up to at least one byte.
+        spans: Spans,
+        /// How many bytes have a digest of their own, at least one.
+        every: u32,
+    },
     /// Make everything durable that was found or written so far: data, names and folders; of a
     /// storage to read the data of the files that were found.
     Sync {
@@ -406,6 +421,15 @@ pub enum DiskDone {
         slab: Slab,
         /// Whether all of it was written.
         result: Result<(), DiskError>,
+    },
+    /// A `Digest` completed. A file that is missing or too short is an error.
+    Digested {
+        /// The operation.
+        op: OpId,
+        /// The slab.
+        slab: Slab,
+        /// The digests, in order.
+        result: Result<Vec<[u8; 20]>, DiskError>,
     },
     /// A `Sync` completed.
     Synced {

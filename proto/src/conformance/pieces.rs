@@ -7,11 +7,13 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use sha1::{Digest, Sha1};
+
 use super::disk::{STORAGE, granted};
 use super::ledger::Answer;
 use super::stage::{Stage, ensure, slab_of, unfit};
 use super::{Case, Env, Failure, Verdict, patterned};
-use crate::api::{Access, Disk, DiskDone, Output};
+use crate::api::{Access, Disk, DiskDone, DiskError, Output};
 use crate::base::id::OpId;
 use crate::base::slab::Slab;
 use crate::meta::layout::{FileEntry, FileKind, Layout, PieceIndex};
@@ -38,6 +40,13 @@ pub(super) const CASES: &[Case] = &[
         listener: None,
         dialler: |env, stage| Box::pin(large_pieces_are_finished(env, stage)),
     },
+    Case {
+        name: "pieces_are_digested",
+        proves: "Pieces over the edges of files are digested where they lie, in whatever memory there is.",
+        needs: &[],
+        listener: None,
+        dialler: |env, stage| Box::pin(pieces_are_digested(env, stage)),
+    },
 ];
 
 const PIECE: u32 = 1 << 20;
@@ -62,7 +71,7 @@ fn piece_of(layout: &Layout, piece: PieceIndex, round: u64) -> (Slab, Vec<u8>) {
     let seed = round * 100 + u64::from(piece.0);
     let bytes = patterned(seed, 0, layout.piece_len(piece) as usize);
     let mut slab = slab_of(&bytes);
-    slab.shift(layout.shift_of(piece));
+    slab.shift(layout.shift_of(layout.whole(piece)));
     slab.as_mut_slice().copy_from_slice(&bytes);
     (slab, bytes)
 }
@@ -167,4 +176,73 @@ async fn large_pieces_are_finished(env: Env, stage: Stage) -> Verdict {
         all_read_back(&stage, &layout, round).await?;
     }
     Ok(())
+}
+
+/// Pieces that lie in several files are digested in little memory, as a whole and in parts, before and
+/// after they are synced and finished; what is not there has no digest.
+async fn pieces_are_digested(env: Env, stage: Stage) -> Verdict {
+    let layout = layout()?;
+    let access = Access::Write {
+        preallocate: false,
+        overwrite: false,
+    };
+    granted(stage.open(STORAGE, &env.root, &layout, access).await?)?;
+    let (whole, block) = (PIECE, 16 << 10);
+    let absent = digested(&stage, &layout, PieceIndex(0), block, whole).await?;
+    ensure(absent.is_err(), || "what is not there has a digest".into())?;
+    let pieces = || (0..layout.pieces()).map(PieceIndex);
+    for piece in pieces() {
+        let op = start_write(&stage, &layout, piece, 0);
+        written(&stage, op).await?;
+    }
+    for memory in [block, 100_000, 2 * PIECE] {
+        for piece in pieces() {
+            for every in [whole, block, 1000] {
+                let told = digested(&stage, &layout, piece, memory, every).await?;
+                let (_, bytes) = piece_of(&layout, piece, 0);
+                let due = bytes.chunks(every as usize);
+                let due: Vec<[u8; 20]> = due.map(|bytes| Sha1::digest(bytes).into()).collect();
+                ensure(told == Ok(due), || {
+                    alloc::format!("{piece:?} by {memory} B, each {every} B, has other digests")
+                })?;
+            }
+        }
+    }
+    granted(stage.sync(STORAGE).await?)?;
+    granted(stage.finish(STORAGE, 0).await?)?;
+    let told = digested(&stage, &layout, PieceIndex(0), block, whole).await?;
+    let (_, bytes) = piece_of(&layout, PieceIndex(0), 0);
+    ensure(told == Ok(vec![Sha1::digest(&bytes).into()]), || {
+        "a finished file has another digest".into()
+    })?;
+    stage.close_storage(STORAGE).await
+}
+
+/// The digests of each `every` bytes of a piece, read into so much memory.
+async fn digested(
+    stage: &Stage,
+    layout: &Layout,
+    piece: PieceIndex,
+    memory: u32,
+    every: u32,
+) -> Result<Result<Vec<[u8; 20]>, DiskError>, Failure> {
+    let mut slab = Slab::new(memory as usize);
+    slab.set_len(memory as usize);
+    let spans = layout.spans(layout.whole(piece));
+    let op = stage.start(|op| {
+        Output::Disk(Disk::Digest {
+            op,
+            storage: STORAGE,
+            slab,
+            spans,
+            every,
+        })
+    });
+    match stage.answer(op).await {
+        Answer::Disk(DiskDone::Digested { slab, result, .. }) => {
+            ensure(slab.capacity() == memory as usize, || "another slab".into())?;
+            Ok(result)
+        }
+        other => Err(unfit(&other)),
+    }
 }

@@ -293,6 +293,14 @@ impl Trace {
                 self.op(22, *op);
                 self.disk_result(*result);
             }
+            DiskDone::Digested { op, result, .. } => {
+                self.op(28, *op);
+                self.disk_result(result.as_ref().map(drop).map_err(|error| *error));
+                result
+                    .iter()
+                    .flatten()
+                    .for_each(|digest| self.bytes(digest));
+            }
             DiskDone::Synced { op, result } => {
                 self.op(23, *op);
                 self.disk_result(result.as_ref().map(drop).map_err(|error| *error));
@@ -398,6 +406,19 @@ impl Trace {
                 self.op(62, *op);
                 self.number(u64::from(storage.0));
                 self.spans(spans);
+            }
+            Disk::Digest {
+                op,
+                storage,
+                slab,
+                spans,
+                every,
+            } => {
+                self.op(68, *op);
+                self.number(u64::from(storage.0));
+                self.number(slab.len() as u64);
+                self.spans(spans);
+                self.number(u64::from(*every));
             }
             Disk::Sync { op, storage } => {
                 self.op(63, *op);

@@ -38,11 +38,12 @@ impl Engine {
             DiskDone::Written { op, slab, result } => {
                 let (op, torrent, shared, _span) = self.end(op);
                 match op {
-                    Op::Write(piece) => torrent.piece_written(now, piece, slab, result, shared),
-                    Op::Park(piece) => torrent.is_parked(piece, slab, result, shared),
+                    Op::Write(range) => torrent.written(now, range, slab, result, shared),
+                    Op::Park(range) => torrent.is_parked(range, slab, result, shared),
                     _ => unreachable!("{op:?} does not write"),
                 }
             }
+            DiskDone::Digested { op, slab, result } => self.digested(now, op, slab, result),
             DiskDone::Synced { op, result } => {
                 let (_, torrent, shared, _span) = self.end(op);
                 torrent.synced(now, result, shared);
@@ -72,9 +73,26 @@ impl Engine {
         let (op, torrent, shared, _span) = self.end(op);
         match op {
             Op::CheckRead(piece) => torrent.check_read(now, piece, slab, result, shared),
-            Op::Unpark(piece) => torrent.unparked(now, piece, slab, result, shared),
+            Op::Unpark(range) => torrent.unparked(now, range, slab, result, shared),
             Op::Chunk(key) => torrent.chunk_read(key, slab, result, shared),
             _ => unreachable!("{op:?} does not read"),
+        }
+    }
+
+    fn digested(
+        &mut self,
+        now: Instant,
+        op: OpId,
+        slab: Slab,
+        result: Result<Vec<[u8; 20]>, DiskError>,
+    ) {
+        let (op, torrent, shared, _span) = self.end(op);
+        match op {
+            Op::CheckDigest(piece) => torrent.check_digested(now, piece, slab, result, shared),
+            Op::Digest(_) | Op::DigestAgain(_) => torrent.digested(now, op, slab, result, shared),
+            Op::Blame(piece) => torrent.failed_digested(now, piece, slab, result, shared),
+            Op::Acquit(piece) => torrent.passed_digested(piece, slab, result, shared),
+            _ => unreachable!("{op:?} does not digest"),
         }
     }
 

@@ -87,7 +87,8 @@ pub struct FileSpan {
     pub aside: bool,
 }
 
-/// The consecutive file ranges of one operation; their lengths add up to the slab's.
+/// The consecutive file ranges of one operation; their lengths add up to the slab's, unless the
+/// operation says otherwise.
 pub type Spans = SmallVec<[FileSpan; 2]>;
 
 /// What a file is.
@@ -290,13 +291,14 @@ impl Layout {
         }
     }
 
-    /// How far behind the start of a page the first byte of `piece` should lie in memory, in bytes
-    /// below [`PAGE`]: what it has in its largest file then lies in pages as it does in the file.
+    /// How far behind the start of a page the first byte of `range`, a piece or a part of one, should
+    /// lie in memory, in bytes below [`PAGE`]: what it has in its largest file then lies in pages as it
+    /// does in the file.
     #[must_use]
-    pub fn shift_of(&self, piece: PieceIndex) -> usize {
+    pub fn shift_of(&self, range: Block) -> usize {
         let mut largest = (0, 0);
         let mut at = 0;
-        for span in self.spans(self.whole(piece)) {
+        for span in self.spans(range) {
             if span.file.is_some() && span.len > largest.0 {
                 largest = (span.len, span.offset.wrapping_sub(at));
             }
@@ -382,7 +384,8 @@ mod tests {
             pad,
         ];
         let layout = Layout::new(piece_len, files).unwrap();
-        let shifts = (0..layout.pieces()).map(|piece| layout.shift_of(PieceIndex(piece)));
+        let shifts =
+            (0..layout.pieces()).map(|piece| layout.shift_of(layout.whole(PieceIndex(piece))));
         // `b` begins 1,000 bytes into the torrent; the fourth piece holds more of `c` than of it.
         let in_b = |piece: u64| (piece * u64::from(piece_len) + 4096 - 1000) as usize % PAGE;
         let in_c = (3 * 65_536 + 4096 * 50 - 201_000) as usize % PAGE;

@@ -75,19 +75,31 @@ impl Picker {
     #[must_use]
     pub fn has_closed(&self, have: &Bitfield) -> bool {
         let mut priorities = Priority::WANTED.into_iter();
-        priorities.any(|priority| self.rarity.members(priority).meets(have))
+        self.has_place() && priorities.any(|priority| self.rarity.members(priority).meets(have))
+    }
+
+    /// Whether there is something to ask of `who`, which has these pieces, if it may open a piece or
+    /// a section.
+    #[must_use]
+    pub fn could_open(&self, who: ConnId, have: &Bitfield) -> bool {
+        let mut queue = self.open.queue().iter();
+        let offers = |slot: &u32| {
+            let open = self.open.at(*slot);
+            have.contains(open.piece().at()) && open.admits(who) && open.closed_sections() > 0
+        };
+        self.has_closed(have) || (self.section > 0 && queue.any(offers))
     }
 
     fn pick_within(&mut self, who: ConnId, reach: Reach<'_>, may_open: bool) -> Option<Pick> {
-        let open = self.open_choice(who, reach);
-        let closed = if may_open {
+        let open = self.open_choice(who, reach, may_open);
+        let closed = if may_open && self.has_place() {
             self.closed_choice(reach, open)
         } else {
             None
         };
         match (closed, open) {
             (Some(piece), _) => self.open_piece(who, piece),
-            (None, Some(open)) => self.ask_free(who, open.slot),
+            (None, Some(open)) => self.ask_free(who, open.slot, may_open),
             (None, None) => self
                 .take_over(who, reach)
                 .or_else(|| self.ask_again(who, reach)),
@@ -95,11 +107,11 @@ impl Picker {
     }
 
     /// The open piece whose next free block `who` should have, unless it should open another.
-    fn open_choice(&self, who: ConnId, reach: Reach<'_>) -> Option<OpenChoice> {
+    fn open_choice(&self, who: ConnId, reach: Reach<'_>, may_open: bool) -> Option<OpenChoice> {
         let mut best: Option<OpenChoice> = None;
         for slot in self.open.queue().iter().copied() {
             let open = self.open.at(slot);
-            if !(reach.covers(open.piece()) && open.admits(who)) {
+            if !(reach.covers(open.piece()) && open.admits(who) && open.offers(may_open)) {
                 continue;
             }
             if best.is_some_and(|best| best.priority != open.priority()) {
@@ -231,7 +243,7 @@ impl Picker {
 
     fn open_piece(&mut self, who: ConnId, piece: PieceIndex) -> Option<Pick> {
         let slot = self.open_closed(piece);
-        let pick = self.ask_free(who, slot)?;
+        let pick = self.ask_free(who, slot, true)?;
         Some(Pick {
             opens: true,
             ..pick
@@ -245,12 +257,14 @@ impl Picker {
             .remove(piece.0, priority, self.counts.get(piece.at()));
         let exclusive = self.suspects.contains(&piece);
         let blocks = self.layout.blocks_in(piece);
+        let blocks = (blocks, self.section);
         self.open.open(piece, priority, blocks, exclusive)
     }
 
-    fn ask_free(&mut self, who: ConnId, slot: u32) -> Option<Pick> {
-        let at = self.open.update(slot, |open| open.ask_free(who))?;
-        Some(self.pick_of(slot, at, false))
+    fn ask_free(&mut self, who: ConnId, slot: u32, may_open: bool) -> Option<Pick> {
+        let (at, opens) = (self.open).update(slot, |open| open.ask_free(who, may_open))?;
+        let pick = self.pick_of(slot, at, false);
+        Some(Pick { opens, ..pick })
     }
 
     /// A piece that one peer was to fetch alone, and whose peer is asked for nothing more of it.
@@ -258,10 +272,10 @@ impl Picker {
         let mut queue = self.open.queue().iter().copied();
         let slot = queue.find(|slot| {
             let open = self.open.at(*slot);
-            reach.covers(open.piece()) && open.is_abandoned()
+            reach.covers(open.piece()) && open.is_up_for_taking()
         })?;
         self.open.update(slot, OpenPiece::reset);
-        self.ask_free(who, slot)
+        self.ask_free(who, slot, false)
     }
 
     /// Endgame: the block asked of the fewest others.
@@ -296,7 +310,15 @@ impl Picker {
             0
         };
         let left = self.rarity.len() - unavailable + self.open.queue().len();
-        left <= ENDGAME_PIECES
+        left <= ENDGAME_PIECES && (self.section == 0 || self.sections_left() <= ENDGAME_PIECES)
+    }
+
+    /// How many sections of open pieces nobody was asked for yet.
+    fn sections_left(&self) -> usize {
+        let queue = self.open.queue().iter();
+        queue
+            .map(|slot| self.open.at(*slot).closed_sections())
+            .sum()
     }
 
     fn pick_of(&self, slot: u32, at: u32, duplicate: bool) -> Pick {

@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::sections::Sections;
 use crate::base::id::ConnId;
 use crate::meta::layout::{PieceIndex, Priority};
 
@@ -48,6 +49,7 @@ pub(super) struct OpenPiece {
     /// Whether one peer at a time may fetch it, and who that is.
     exclusive: bool,
     holder: Option<ConnId>,
+    sections: Sections,
 }
 
 /// What the queue is sorted by: the highest priority first, then the oldest.
@@ -87,6 +89,10 @@ impl OpenPieces {
         self.index.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
     /// Every open piece with its slot, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &OpenPiece)> {
         self.index.iter().map(|(_, slot)| (*slot, self.at(*slot)))
@@ -97,12 +103,12 @@ impl OpenPieces {
         &self.queue
     }
 
-    /// Opens a wanted piece that is not open.
+    /// Opens a wanted piece that is not open, in sections of so many blocks or, if that is 0, whole.
     pub(super) fn open(
         &mut self,
         piece: PieceIndex,
         priority: Priority,
-        blocks: u32,
+        (blocks, section): (u32, u32),
         exclusive: bool,
     ) -> u32 {
         let slot = self.spare.pop().unwrap_or(self.table.len() as u32);
@@ -119,6 +125,7 @@ impl OpenPieces {
             open.priority = priority;
             open.exclusive = exclusive;
             open.blocks.resize(blocks as usize, BlockState::FREE);
+            open.sections.lay_out(blocks, section);
             open.reset();
         });
         slot
@@ -202,6 +209,7 @@ impl OpenPiece {
             queued: None,
             exclusive: false,
             holder: None,
+            sections: Sections::default(),
         }
     }
 
@@ -244,8 +252,13 @@ impl OpenPiece {
     }
 
     /// Whether its one peer is asked for nothing more, though blocks are missing.
-    pub(super) fn is_abandoned(&self) -> bool {
+    fn is_abandoned(&self) -> bool {
         self.exclusive && !self.is_complete() && self.is_idle()
+    }
+
+    /// Whether another peer may begin it anew. Whoever fetches a long piece may wait for memory.
+    pub(super) fn is_up_for_taking(&self) -> bool {
+        self.is_abandoned() && self.sections.is_empty()
     }
 
     pub(super) fn set_priority(&mut self, priority: Priority) {
@@ -265,20 +278,47 @@ impl OpenPiece {
         self.given = 0;
         self.crew.clear();
         self.holder = None;
+        self.sections.reset();
     }
 
-    /// Asks `who`, which is admitted, for the first free block. `None` only if there is none or if
-    /// the crew is past counting.
-    pub(super) fn ask_free(&mut self, who: ConnId) -> Option<u32> {
-        let rest = self.blocks.get(self.free_from as usize..)?;
-        let at = self.free_from + rest.iter().position(|block| block.is_free())? as u32;
-        self.ask(who, at)?;
-        self.free_from = at + 1;
+    /// Whether a free block can be asked for; of a long piece one of a section that has a slab, or of
+    /// any if it `may_open` one.
+    pub(super) fn offers(&self, may_open: bool) -> bool {
+        self.sections.offer(may_open)
+    }
+
+    /// Asks `who`, which is admitted, for the first free block that is [offered](Self::offers), and
+    /// tells whether that opened a section. `None` only if there is none or if the crew is past
+    /// counting.
+    pub(super) fn ask_free(&mut self, who: ConnId, may_open: bool) -> Option<(u32, bool)> {
+        let (at, opens) = match self.sections.is_empty() {
+            true => {
+                let rest = self.blocks.get(self.free_from as usize..)?;
+                let at = self.free_from + rest.iter().position(|block| block.is_free())? as u32;
+                self.ask(who, at)?;
+                self.free_from = at + 1;
+                (at, false)
+            }
+            false => self.ask_free_of_section(who, may_open)?,
+        };
         self.free -= 1;
         if self.exclusive {
             self.holder = Some(who);
         }
-        Some(at)
+        Some((at, opens))
+    }
+
+    fn ask_free_of_section(&mut self, who: ConnId, may_open: bool) -> Option<(u32, bool)> {
+        let (range, opens) = self.sections.next(may_open)?;
+        let begin = range.start;
+        let mut blocks = self.blocks[range].iter();
+        let at = (begin + blocks.position(|block| block.is_free())?) as u32;
+        self.ask(who, at)?;
+        if opens {
+            self.sections.open(at);
+        }
+        self.sections.took(at);
+        Some((at, opens))
     }
 
     /// How many missing blocks both `who` and others are asked for.
@@ -300,12 +340,14 @@ impl OpenPiece {
             return None;
         }
         let me = self.find(who).unwrap_or(NOBODY);
-        let fits = |block: &BlockState| {
+        let fits = |(at, block): (usize, &BlockState)| {
             block.given_by == NOBODY
                 && block.askers().count() == askers
                 && block.askers().all(|other| other != me)
+                && self.sections.is_open(at as u32)
         };
-        self.blocks.iter().position(fits).map(|at| at as u32)
+        let at = self.blocks.iter().enumerate().position(fits);
+        at.map(|at| at as u32)
     }
 
     /// Asks `who` for block `at`, which fewer than [`ASKERS_MAX`] others are asked for.
@@ -329,6 +371,14 @@ impl OpenPiece {
         } else if self.blocks[at as usize].is_free() {
             self.free += 1;
             self.free_from = self.free_from.min(at);
+            self.sections.freed(at);
+        }
+    }
+
+    /// `who` will not be asked for more of it soon: if it was to fetch it alone, another may.
+    pub(super) fn resigned(&mut self, who: ConnId) {
+        if self.holder == Some(who) && self.is_abandoned() {
+            self.reset();
         }
     }
 
@@ -351,8 +401,66 @@ impl OpenPiece {
         self.blocks[at as usize].given_by = member;
         self.crew[usize::from(member)].given += 1;
         self.given += 1;
-        self.free -= u32::from(was_free);
+        if was_free {
+            self.free -= 1;
+            self.sections.took(at);
+        }
+        self.sections.gave(at);
         true
+    }
+
+    /// Begins to write the section of block `at`, if all of its blocks have come; whether they have.
+    pub(super) fn seal(&mut self, at: u32) -> bool {
+        let is_complete = self.sections.is_complete(at);
+        if is_complete {
+            self.sections.begin_write(at);
+        }
+        is_complete
+    }
+
+    /// Begins to write what has come of the section of block `at`.
+    pub(super) fn begin_write(&mut self, at: u32) {
+        self.sections.begin_write(at);
+    }
+
+    /// The section of block `at` was written; whether the piece is complete and all of it written.
+    pub(super) fn end_write(&mut self, at: u32) -> bool {
+        self.sections.end_write(at);
+        self.is_complete() && !self.sections.are_busy()
+    }
+
+    /// The section of block `at` has a slab from now on.
+    pub(super) fn open_section(&mut self, at: u32) {
+        self.sections.open(at);
+    }
+
+    /// Forgets all requests and arrivals of the section of block `at`, which has no slab any more.
+    pub(super) fn close_section(&mut self, at: u32) {
+        for block in &mut self.blocks[self.sections.around(at)] {
+            if block.is_free() {
+                continue;
+            }
+            for asked in block.askers() {
+                self.crew[usize::from(asked)].asked -= 1;
+            }
+            if let Some(giver) = self.crew.get_mut(usize::from(block.given_by)) {
+                giver.given -= 1;
+                self.given -= 1;
+            }
+            *block = BlockState::FREE;
+            self.free += 1;
+        }
+        self.sections.close(at);
+    }
+
+    /// Whether sections of it are being written.
+    pub(super) fn is_busy(&self) -> bool {
+        self.sections.are_busy()
+    }
+
+    /// How many sections could be opened.
+    pub(super) fn closed_sections(&self) -> usize {
+        self.sections.closed()
     }
 
     /// Who is asked for block `at`.
@@ -439,6 +547,10 @@ impl OpenPiece {
             let stranger = self.exclusive && self.holder != Some(member.conn);
             assert!(!stranger || member.is_idle());
         }
+        self.sections.check_invariant(|at| {
+            let block = &self.blocks[at];
+            (block.is_free(), block.given_by != NOBODY)
+        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pieces being received, each in its slab.
+//! Pieces being received, each in its slab; of a long piece each section that has one.
 //!
 //! Several peers may send one block at once, as they do in the endgame: all of them write, and the
 //! first that is done ends it for the others, so that nobody who is slow or stops in the middle
@@ -22,12 +22,14 @@ use crate::meta::layout::{Block, PieceIndex};
 pub struct Writer {
     block: Block,
     written: u32,
-    /// The piece's place in the table, if it is open still.
+    /// Where the block begins in the slab.
+    at: u32,
+    /// The place in the table of what is filled, if it is open still.
     place: u32,
     serial: u64,
 }
 
-/// An open piece, or a place for one.
+/// An open piece or section, or a place for one.
 #[derive(Debug)]
 struct Filling {
     slab: Option<Slab>,
@@ -45,13 +47,20 @@ struct Writing {
     shared: bool,
 }
 
-/// The open pieces.
+/// An open range of a piece, all of it or a section, and its place in the table.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    range: Block,
+    place: u32,
+}
+
+/// The open pieces and sections.
 ///
-/// Invariant: `index` is sorted by piece and names each open piece's place in `table`; all other
-/// places are in `spare` and hold nothing.
+/// Invariant: `index` is sorted by piece and beginning, its ranges do not overlap, and it names each
+/// one's place in `table`; all other places are in `spare` and hold nothing.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    index: Vec<(PieceIndex, u32)>,
+    index: Vec<Opening>,
     table: Vec<Filling>,
     spare: Vec<u32>,
     /// Blocks, by where they begin, that were written by several at once since their piece was
@@ -62,10 +71,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Opens `piece`, which is not open, in `slab`, whose length is the piece's.
-    pub fn open(&mut self, piece: PieceIndex, slab: Slab) {
-        self.forget(piece);
-        let at = self.position(piece);
+    /// Opens `range`, a piece or a section of one, of which nothing is open, in `slab`, whose length
+    /// is the range's.
+    pub fn open(&mut self, range: Block, slab: Slab) {
+        self.forget_blocks(range);
+        let at = self.position(range.piece, range.begin);
         let at = at.expect_err("a piece is opened once");
         let place = self.spare.pop().unwrap_or(self.table.len() as u32);
         if place as usize == self.table.len() {
@@ -75,13 +85,13 @@ impl Assembly {
             });
         }
         self.table[place as usize].slab = Some(slab);
-        self.index.insert(at, (piece, place));
+        self.index.insert(at, Opening { range, place });
     }
 
-    /// Begins to write `block` from its start, beside whoever writes it; `None` if its piece is not
-    /// open.
+    /// Begins to write `block` from its start, beside whoever writes it; `None` if its piece, or its
+    /// section of a long one, is not open.
     pub fn begin(&mut self, block: Block) -> Option<Writer> {
-        let place = self.place(block.piece)?;
+        let Opening { range, place } = self.around(block)?;
         let filling = &mut self.table[place as usize];
         let mut writing = filling.writing.iter_mut();
         let serial = match writing.find(|writing| writing.begin == block.begin) {
@@ -104,6 +114,7 @@ impl Assembly {
         Some(Writer {
             block,
             written: 0,
+            at: block.begin - range.begin,
             place,
             serial,
         })
@@ -125,7 +136,7 @@ impl Assembly {
             end <= writer.block.len,
             "the decoder bounds a payload by its header"
         );
-        let at = (writer.block.begin + writer.written) as usize;
+        let at = (writer.at + writer.written) as usize;
         put(slab, at, bytes);
         writer.written = end;
         true
@@ -162,29 +173,56 @@ impl Assembly {
         }
     }
 
-    /// Whether `piece` is open.
-    #[must_use]
-    pub fn is_open(&self, piece: PieceIndex) -> bool {
-        self.place(piece).is_some()
+    fn forget_blocks(&mut self, range: Block) {
+        if !self.shared.is_empty() {
+            let covers = |begin: u32| begin >= range.begin && begin - range.begin < range.len;
+            self.shared
+                .retain(|(of, begin)| *of != range.piece || !covers(*begin));
+        }
     }
 
-    /// Closes `piece` and gives its slab.
-    pub fn close(&mut self, piece: PieceIndex) -> Option<Slab> {
-        let at = self.position(piece).ok()?;
-        let (_, place) = self.index.remove(at);
+    /// Whether `piece` is open, or a section of it.
+    #[must_use]
+    pub fn is_open(&self, piece: PieceIndex) -> bool {
+        self.next_of(piece).is_some()
+    }
+
+    /// What is open of `piece`: all of it, or the first section that is.
+    #[must_use]
+    pub fn next_of(&self, piece: PieceIndex) -> Option<Block> {
+        let at = self.position(piece, 0).unwrap_or_else(|at| at);
+        let range = self.index.get(at)?.range;
+        (range.piece == piece).then_some(range)
+    }
+
+    /// All that is open, by piece and beginning.
+    pub fn ranges(&self) -> impl Iterator<Item = Block> {
+        self.index.iter().map(|opening| opening.range)
+    }
+
+    /// Closes the range that begins with `begin` and gives its slab.
+    pub fn close(&mut self, piece: PieceIndex, begin: u32) -> Option<Slab> {
+        let at = self.position(piece, begin).ok()?;
+        let Opening { place, .. } = self.index.remove(at);
         self.spare.push(place);
         let filling = &mut self.table[place as usize];
         filling.writing.clear();
         filling.slab.take()
     }
 
-    fn place(&self, piece: PieceIndex) -> Option<u32> {
-        let at = self.position(piece).ok()?;
-        Some(self.index[at].1)
+    /// The open range that `block` lies in.
+    fn around(&self, block: Block) -> Option<Opening> {
+        let position = self.position(block.piece, block.begin);
+        let at = position.or_else(|after| after.checked_sub(1).ok_or(after));
+        let opening = *self.index.get(at.ok()?)?;
+        let range = opening.range;
+        let covers = range.piece == block.piece && block.begin - range.begin < range.len;
+        covers.then_some(opening)
     }
 
-    fn position(&self, piece: PieceIndex) -> Result<usize, usize> {
-        self.index.binary_search_by_key(&piece, |(open, _)| *open)
+    fn position(&self, piece: PieceIndex, begin: u32) -> Result<usize, usize> {
+        let place = |Opening { range, .. }: &Opening| (range.piece, range.begin);
+        self.index.binary_search_by_key(&(piece, begin), place)
     }
 
     /// The opening and the block that `writer` may write.
@@ -234,12 +272,16 @@ mod tests {
         }
     }
 
+    fn whole() -> Block {
+        Block { len: 8, ..block(0) }
+    }
+
     /// Of several writers the first that is done ends the block, and nobody's late bytes change it.
     #[test]
     fn the_first_that_is_done_counts() {
         let mut assembly = Assembly::default();
         assert!(assembly.begin(block(0)).is_none(), "not open");
-        assembly.open(PIECE, slab());
+        assembly.open(whole(), slab());
         let mut slow = assembly.begin(block(4)).unwrap();
         assert!(assembly.write(&mut slow, b"a"));
         let mut quick = assembly.begin(block(4)).unwrap();
@@ -247,8 +289,8 @@ mod tests {
         assert!(assembly.write(&mut quick, b"cd") && assembly.end(quick));
         assert!(!assembly.write(&mut slow, b"xx") && !assembly.end(slow));
         assert!(assembly.was_shared(PIECE, 4) && !assembly.was_shared(PIECE, 0));
-        assert_eq!(&assembly.close(PIECE).unwrap().as_slice()[4..], b"abcd");
-        assembly.open(PIECE, slab());
+        assert_eq!(&assembly.close(PIECE, 0).unwrap().as_slice()[4..], b"abcd");
+        assembly.open(whole(), slab());
         assert!(!assembly.was_shared(PIECE, 4), "another opening");
     }
 
@@ -256,7 +298,7 @@ mod tests {
     #[test]
     fn half_a_block_is_none() {
         let mut assembly = Assembly::default();
-        assembly.open(PIECE, slab());
+        assembly.open(whole(), slab());
         let mut half = assembly.begin(block(4)).unwrap();
         assert!(assembly.write(&mut half, b"xx") && !assembly.end(half));
         let mut whole = assembly.begin(block(4)).unwrap();
@@ -268,13 +310,13 @@ mod tests {
     #[test]
     fn a_writer_does_not_outlive_its_opening() {
         let mut assembly = Assembly::default();
-        assembly.open(PIECE, slab());
+        assembly.open(whole(), slab());
         let mut old = assembly.begin(block(0)).unwrap();
         assert!(assembly.write(&mut old, b"xx"));
-        assembly.close(PIECE);
-        assembly.open(PIECE, slab());
+        assembly.close(PIECE, 0);
+        assembly.open(whole(), slab());
         assert!(!assembly.write(&mut old, b"yy") && !assembly.end(old));
-        assert_eq!(assembly.close(PIECE).unwrap().as_slice(), &[0; 8]);
+        assert_eq!(assembly.close(PIECE, 0).unwrap().as_slice(), &[0; 8]);
     }
 
     /// In a slab that was used before, pages that hold what came are as right as those that do not.
@@ -287,14 +329,46 @@ mod tests {
         came[PAGE..2 * PAGE].fill(7);
         came[4 * PAGE - 1] = 9;
         let mut assembly = Assembly::default();
-        assembly.open(PIECE, slab);
         let len = 4 * PAGE as u32;
         let block = Block { len, ..block(0) };
+        assembly.open(block, slab);
         let mut writer = assembly.begin(block).unwrap();
         for bytes in came.chunks(1000) {
             assert!(assembly.write(&mut writer, bytes));
         }
         assert!(assembly.end(writer));
-        assert_eq!(assembly.close(PIECE).unwrap().as_slice(), came);
+        assert_eq!(assembly.close(PIECE, 0).unwrap().as_slice(), came);
+    }
+
+    /// Sections of one piece are open beside each other, each with its own bytes; what lies between
+    /// them is not.
+    #[test]
+    fn sections_are_open_each_for_itself() {
+        let mut assembly = Assembly::default();
+        let section = |begin| Block {
+            len: 8,
+            ..block(begin)
+        };
+        assembly.open(section(16), slab());
+        assembly.open(section(0), slab());
+        for begin in [0, 4, 16, 20] {
+            let mut writer = assembly.begin(block(begin)).unwrap();
+            assert!(assembly.write(&mut writer, &[begin as u8; 4]) && assembly.end(writer));
+        }
+        let other = Block {
+            piece: PieceIndex(4),
+            ..block(0)
+        };
+        for outside in [block(8), block(12), block(24), other] {
+            assert!(assembly.begin(outside).is_none(), "{outside:?}");
+        }
+        assert_eq!(assembly.next_of(PIECE), Some(section(0)));
+        let first = assembly.close(PIECE, 0).unwrap();
+        assert_eq!(first.as_slice(), [0, 0, 0, 0, 4, 4, 4, 4]);
+        assert!(assembly.begin(block(4)).is_none() && assembly.is_open(PIECE));
+        assert_eq!(assembly.ranges().collect::<Vec<_>>(), [section(16)]);
+        let last = assembly.close(PIECE, 16).unwrap();
+        assert_eq!(last.as_slice(), [16, 16, 16, 16, 20, 20, 20, 20]);
+        assert!(!assembly.is_open(PIECE));
     }
 }

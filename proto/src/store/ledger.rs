@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::api::{Found, FoundName, Stamp};
 use crate::base::bits::Bitfield;
-use crate::meta::layout::{FileIndex, FileKind, Layout, PieceIndex};
+use crate::meta::layout::{Block, FileIndex, FileKind, Layout, PieceIndex};
 use crate::meta::resume::Resume;
 
 /// What is known of a torrent's data on the disk.
@@ -80,10 +80,10 @@ impl Ledger {
         }
     }
 
-    /// A write to `piece` begins: its files are finished no more.
-    pub fn touch(&mut self, piece: PieceIndex, goes_aside: impl Fn(FileIndex) -> bool) {
-        self.bytes += u64::from(self.layout.piece_len(piece));
-        for span in self.layout.spans(self.layout.whole(piece)) {
+    /// A write to `range` begins: its files are finished no more.
+    pub fn touch(&mut self, range: Block, goes_aside: impl Fn(FileIndex) -> bool) {
+        self.bytes += u64::from(range.len);
+        for span in self.layout.spans(range) {
             if let Some(file) = span.file.filter(|file| !goes_aside(*file)) {
                 self.finished.remove(file.at());
             }
@@ -309,11 +309,11 @@ mod tests {
     #[test]
     fn a_sync_covers_what_was_before_it() {
         let mut ledger = Ledger::new(layout(), &found(None));
-        ledger.touch(PieceIndex(0), |_| false);
+        ledger.touch(layout().whole(PieceIndex(0)), |_| false);
         ledger.wrote(PieceIndex(0));
         assert_eq!((ledger.unsynced_bytes(), ledger.is_unsynced()), (10, true));
         ledger.sync_begins();
-        ledger.touch(PieceIndex(1), |_| false);
+        ledger.touch(layout().whole(PieceIndex(1)), |_| false);
         ledger.wrote(PieceIndex(1));
         ledger.synced(&[(FileIndex(0), STAMP)]);
         let resume = ledger.to_resume([0; 20], true);
@@ -349,7 +349,7 @@ mod tests {
         let is_whole = |ledger: &Ledger| ledger.is_whole(|_| true);
         assert!(!is_whole(&ledger), "nobody has looked at the first file");
         assert!(ledger.is_whole(|file| file != FileIndex(0)));
-        ledger.touch(PieceIndex(0), |_| false);
+        ledger.touch(layout().whole(PieceIndex(0)), |_| false);
         assert!(!ledger.is_finished(FileIndex(0)));
         ledger.trust(PieceIndex(0));
         ledger.finish(FileIndex(0));

@@ -39,39 +39,60 @@ impl Suspects {
         bytes: &[u8],
         givers: &[Option<IpAddr>],
     ) -> Option<IpAddr> {
-        let first = givers.iter().flatten().next().copied()?;
-        if givers.iter().all(|giver| *giver == Some(first)) {
-            return Some(first);
+        let culprit = sole_giver(givers);
+        if culprit.is_none() && givers.iter().any(Option::is_some) {
+            self.remember(piece, digests(bytes), givers);
+        }
+        culprit
+    }
+
+    /// A piece failed, and nobody is the sole culprit: remembers what was given, by the digests of all
+    /// blocks. Of a piece of more than [`BLOCKS_MAX`] blocks nothing is remembered.
+    pub fn remember(
+        &mut self,
+        piece: PieceIndex,
+        digests: impl Iterator<Item = [u8; 20]>,
+        givers: &[Option<IpAddr>],
+    ) {
+        if givers.len() > BLOCKS_MAX {
+            return;
         }
         self.make_room(givers.len());
         if !self.pieces.contains_key(&piece) {
             self.order.push(piece);
         }
         let given = self.pieces.entry(piece).or_default();
-        for ((block, bytes), giver) in (0..).zip(blocks(bytes)).zip(givers) {
+        let before = given.len();
+        for ((block, digest), giver) in (0..).zip(digests).zip(givers) {
             if let Some(by) = *giver {
-                let known = Given {
-                    block,
-                    by,
-                    digest: Sha1::digest(bytes).into(),
-                };
-                if !given.contains(&known) {
+                let known = Given { block, by, digest };
+                if !given[..before].contains(&known) {
                     given.push(known);
                 }
             }
         }
-        None
+    }
+
+    /// Whether something is remembered of `piece`.
+    #[must_use]
+    pub fn knows(&self, piece: PieceIndex) -> bool {
+        self.pieces.contains_key(&piece)
     }
 
     /// The piece passed. Gives everybody who had given a block that is not the true one.
     pub fn passed(&mut self, piece: PieceIndex, bytes: &[u8]) -> Vec<IpAddr> {
+        match self.knows(piece) {
+            true => self.passed_with(piece, &digests(bytes).collect::<Vec<_>>()),
+            false => Vec::new(),
+        }
+    }
+
+    /// The same, by the digests of all blocks.
+    pub fn passed_with(&mut self, piece: PieceIndex, truth: &[[u8; 20]]) -> Vec<IpAddr> {
         let Some(given) = self.pieces.remove(&piece) else {
             return Vec::new();
         };
         self.order.retain(|failed| *failed != piece);
-        let truth: Vec<[u8; 20]> = blocks(bytes)
-            .map(|block| Sha1::digest(block).into())
-            .collect();
         let mut liars: Vec<IpAddr> = given
             .iter()
             .filter(|given| truth.get(given.block as usize) != Some(&given.digest))
@@ -92,8 +113,17 @@ impl Suspects {
     }
 }
 
-fn blocks(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.chunks(BLOCK_LEN as usize)
+/// Who gave all blocks, if that is one.
+#[must_use]
+pub fn sole_giver(givers: &[Option<IpAddr>]) -> Option<IpAddr> {
+    let first = givers.iter().flatten().next().copied()?;
+    let is_first = |giver: &Option<IpAddr>| *giver == Some(first);
+    givers.iter().all(is_first).then_some(first)
+}
+
+fn digests(bytes: &[u8]) -> impl Iterator<Item = [u8; 20]> {
+    let blocks = bytes.chunks(BLOCK_LEN as usize);
+    blocks.map(|block| Sha1::digest(block).into())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Torrent;
+use super::download::blocks_of;
 use super::shared::{Op, Shared};
 use crate::api::{
     Access, Check, Disk, DiskError, Event, Found, FoundName, IoError, IoErrorKind, Mode, Output,
@@ -23,7 +24,7 @@ use crate::base::id::{ConnId, Id};
 use crate::base::slab::Slab;
 use crate::base::time::Instant;
 use crate::meta;
-use crate::meta::layout::{FileIndex, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, FileIndex, PieceIndex};
 use crate::meta::resume::Resume;
 use crate::store::ledger::{Claims, Ledger};
 
@@ -39,8 +40,11 @@ pub(super) struct Progress {
     todo: Bitfield,
     /// The first of them is not before this one.
     next: u32,
-    /// Incomplete pieces to be read again, and which blocks of them are there.
-    parked: BTreeMap<PieceIndex, Bitfield>,
+    /// Incomplete pieces, and sections of long ones, to be read again, and which blocks of them are
+    /// there.
+    parked: BTreeMap<Block, Bitfield>,
+    /// Long pieces of which whole sections are there, and which blocks.
+    begun: Vec<(PieceIndex, Bitfield)>,
     /// Files that are in the way if no piece of them is right.
     doubtful: Vec<FileIndex>,
     in_flight: usize,
@@ -124,13 +128,26 @@ impl Torrent {
                 }
             }
         }
+        self.check.doubtful = self.doubtful(found, claims.as_ref());
+        if let Some(claims) = claims {
+            self.plan_unpark(claims.parked(&self.layout), &mut todo);
+        }
         // Most often there is nothing.
         if todo.count() > 0 {
             self.check.todo = todo;
         }
-        self.check.doubtful = self.doubtful(found, claims.as_ref());
-        if let Some(claims) = claims {
-            self.check.parked = claims.parked(&self.layout).into_iter().collect();
+    }
+
+    /// Sorts what lies on the disk of incomplete pieces: long ones that lack nothing are looked at.
+    fn plan_unpark(&mut self, parked: Vec<(PieceIndex, Bitfield)>, todo: &mut Bitfield) {
+        for (piece, blocks) in parked {
+            if !self.is_in_sections() {
+                self.check.parked.insert(self.layout.whole(piece), blocks);
+            } else if blocks.is_full() {
+                todo.insert(piece.at());
+            } else {
+                self.check.begun.push((piece, blocks));
+            }
         }
     }
 
@@ -208,17 +225,24 @@ impl Torrent {
 
     /// Reads further pieces as memory allows; ends the check when none are left.
     pub(crate) fn check_more(&mut self, now: Instant, shared: &mut Shared) {
-        if self.phase != Phase::Checking || !self.may_check(shared) {
+        if self.phase != Phase::Checking || self.are_sections_busy() || !self.may_check(shared) {
             return;
         }
         while self.check.in_flight < AT_ONCE
             && let Some(piece) = self.check.first()
         {
-            let Some(slab) = self.take_slab(piece, shared) else {
+            let whole = self.layout.whole(piece);
+            let Some(slab) = self.take_slab(self.range_of(whole), shared) else {
                 break;
             };
             self.check.todo.remove(piece.at());
-            self.read_piece(piece, slab, Op::CheckRead(piece), shared);
+            match self.is_in_sections() {
+                true => {
+                    self.check.in_flight += 1;
+                    self.digest(Op::CheckDigest(piece), piece, slab, whole.len, shared);
+                }
+                false => self.read_range(whole, slab, Op::CheckRead(piece), shared),
+            }
         }
         if self.check.in_flight == 0 && self.check.todo.count() == 0 {
             self.unpark(shared);
@@ -273,9 +297,9 @@ impl Torrent {
         }
     }
 
-    fn read_piece(&mut self, piece: PieceIndex, slab: Slab, op: Op, shared: &mut Shared) {
+    fn read_range(&mut self, range: Block, slab: Slab, op: Op, shared: &mut Shared) {
         self.check.in_flight += 1;
-        let spans = self.layout.spans(self.layout.whole(piece));
+        let spans = self.layout.spans(range);
         let (op, storage) = (shared.begin(self.id, op), self.id);
         shared.push(Output::Disk(Disk::Read {
             op,
@@ -287,16 +311,48 @@ impl Torrent {
 
     /// Reads incomplete pieces again, as many as there is memory for; the others begin anew.
     fn unpark(&mut self, shared: &mut Shared) {
-        let parked: Vec<PieceIndex> = self.check.parked.keys().copied().collect();
-        for piece in parked {
+        self.take_up_sections();
+        let parked: Vec<Block> = self.check.parked.keys().copied().collect();
+        for range in parked {
             let capacity = self.slab_capacity();
-            if self.picker.is_closed(piece)
+            if self.may_take_up(range)
                 && shared.may_take(self.id, capacity)
-                && let Some(slab) = self.take_slab(piece, shared)
+                && let Some(slab) = self.take_slab(range, shared)
             {
-                self.read_piece(piece, slab, Op::Unpark(piece), shared);
+                self.read_range(range, slab, Op::Unpark(range), shared);
             } else {
-                self.check.parked.remove(&piece);
+                self.check.parked.remove(&range);
+            }
+        }
+    }
+
+    /// Whether what lies on the disk of a piece or a section that is not complete is of use.
+    fn may_take_up(&self, range: Block) -> bool {
+        match self.is_in_sections() {
+            true => self.picker.is_open(range.piece),
+            false => self.picker.is_closed(range.piece),
+        }
+    }
+
+    /// Goes on with long pieces of which whole sections lie on the disk; other sections that have begun
+    /// are read again.
+    fn take_up_sections(&mut self) {
+        for (piece, blocks) in core::mem::take(&mut self.check.begun) {
+            if !self.picker.is_closed(piece) || !self.picker.has_place() {
+                continue;
+            }
+            self.picker.restore_sections(piece, &blocks, EARLIER_RUN);
+            let all = 0..self.layout.blocks_in(piece);
+            let step = self.range_of(self.layout.whole(piece)).len / BLOCK_LEN;
+            for first in all.step_by(step.max(1) as usize) {
+                let range = self.range_of(self.layout.nth_block(piece, first));
+                let mut had = Bitfield::new(blocks_of(range).len());
+                for at in blocks_of(range).filter(|at| blocks.contains(*at as usize)) {
+                    had.insert((at - first) as usize);
+                }
+                if had.count() > 0 && !had.is_full() {
+                    self.check.parked.insert(range, had);
+                }
             }
         }
     }
@@ -305,19 +361,23 @@ impl Torrent {
     pub(crate) fn unparked(
         &mut self,
         now: Instant,
-        piece: PieceIndex,
+        range: Block,
         slab: Slab,
         result: Result<(), DiskError>,
         shared: &mut Shared,
     ) {
         self.check.in_flight -= 1;
-        let blocks = self.check.parked.remove(&piece);
-        let is_awaited = self.phase == Phase::Checking && self.picker.is_closed(piece);
+        let blocks = self.check.parked.remove(&range);
+        let is_awaited = self.phase == Phase::Checking && self.may_take_up(range);
         match blocks.filter(|_| is_awaited && result.is_ok()) {
+            Some(blocks) if self.is_in_sections() => {
+                self.assembly.open(range, slab);
+                self.picker.restore_section(range, &blocks, EARLIER_RUN);
+            }
             Some(blocks) => {
-                self.assembly.open(piece, slab);
-                if self.picker.restore(piece, &blocks, EARLIER_RUN) {
-                    self.piece_complete(piece, shared);
+                self.assembly.open(range, slab);
+                if self.picker.restore(range.piece, &blocks, EARLIER_RUN) {
+                    self.piece_complete(range.piece, shared);
                 }
             }
             None => shared.give(slab),
@@ -335,15 +395,7 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         if let Err(error) = result {
-            // Who looks at everything again finds files that are not there, or end early.
-            let is_absence = matches!(
-                error.error.kind,
-                IoErrorKind::NotFound | IoErrorKind::TooShort
-            );
-            if !is_absence {
-                self.check.failed = true;
-                self.tell_disk_failed("read", error, shared);
-            }
+            self.check_failed(error, shared);
             return self.checked(now, slab, shared);
         }
         if self.phase != Phase::Checking {
@@ -351,6 +403,39 @@ impl Torrent {
         }
         let op = shared.begin(self.id, Op::CheckHash(piece));
         shared.push(Output::Hash { op, slab });
+    }
+
+    /// The digest of a long piece is told, or it could not be read.
+    pub(crate) fn check_digested(
+        &mut self,
+        now: Instant,
+        piece: PieceIndex,
+        slab: Slab,
+        result: Result<Vec<[u8; 20]>, DiskError>,
+        shared: &mut Shared,
+    ) {
+        match result {
+            Ok(digests) if digests.iter().any(|digest| self.is_hash_of(piece, *digest)) => {
+                self.ledger.found(piece);
+                self.found(piece);
+            }
+            Ok(_) => {}
+            Err(error) => self.check_failed(error, shared),
+        }
+        self.checked(now, slab, shared);
+    }
+
+    /// A piece could not be read. Who looks at everything again finds files that are not there, or end
+    /// early.
+    fn check_failed(&mut self, error: DiskError, shared: &mut Shared) {
+        let is_absence = matches!(
+            error.error.kind,
+            IoErrorKind::NotFound | IoErrorKind::TooShort
+        );
+        if !is_absence {
+            self.check.failed = true;
+            self.tell_disk_failed("read", error, shared);
+        }
     }
 
     /// A piece that was read was hashed.
@@ -365,7 +450,7 @@ impl Torrent {
         if self.is_hash_of(piece, digest) {
             // What was in flight when the check began may have failed its hash since and been opened
             // again, and what lies on the disk be right all the same.
-            if let Some(unneeded) = self.assembly.close(piece) {
+            if let Some(unneeded) = self.assembly.close(piece, 0) {
                 shared.give(unneeded);
             }
             self.ledger.found(piece);
@@ -395,6 +480,7 @@ impl Torrent {
         });
         let doubtful = core::mem::take(&mut self.check.doubtful);
         self.check.parked.clear();
+        self.check.begun.clear();
         self.end_check(shared);
         let mut strange = doubtful.into_iter().filter(|file| !self.has_any_of(*file));
         match strange.next() {

@@ -42,6 +42,7 @@ impl Torrent {
         }
         self.let_go_of_peers(now, shared);
         self.give_up_unwritten(shared);
+        self.give_up_sections();
         for piece in self.have.iter().map(|piece| PieceIndex(piece as u32)) {
             self.picker.set_missing(piece);
         }
@@ -103,7 +104,11 @@ impl Torrent {
 
     /// Withdraws what was asked of a piece that is not wanted any more, and frees its memory.
     fn stop_fetching(&mut self, piece: PieceIndex, shared: &mut Shared) {
-        if !self.assembly.is_open(piece) {
+        let is_open = match self.is_in_sections() {
+            true => self.picker.is_open(piece),
+            false => self.assembly.is_open(piece),
+        };
+        if !is_open {
             return;
         }
         for index in 0..self.layout.blocks_in(piece) {
@@ -113,9 +118,8 @@ impl Torrent {
                 .into_iter()
                 .for_each(|conn| self.cancel(conn, block, shared));
         }
-        if let Some(slab) = self.assembly.close(piece) {
-            self.let_go(piece, slab, shared);
-        }
+        self.close_ranges(piece, shared);
+        self.give_up_unless_busy(piece);
     }
 
     /// Other pieces are wanted than before: peers hear of it, and the torrent may be complete, or
@@ -145,15 +149,23 @@ impl Torrent {
         }
     }
 
-    /// Without peers there is nobody to finish open pieces: their memory goes back.
+    /// Without peers there is nobody to finish open pieces: their memory goes back. What was written of
+    /// long ones stays.
     pub(super) fn let_go_of_peers(&mut self, now: Instant, shared: &mut Shared) {
         self.drop_all_peers(now, shared);
         self.hungry.clear();
         let open: Vec<PieceIndex> = self.picker.open_pieces().collect();
         for piece in open {
-            if let Some(slab) = self.assembly.close(piece) {
-                self.let_go(piece, slab, shared);
-            }
+            self.close_ranges(piece, shared);
+        }
+    }
+
+    /// Gives back the memory of what is open of `piece`.
+    pub(super) fn close_ranges(&mut self, piece: PieceIndex, shared: &mut Shared) {
+        while let Some(range) = self.assembly.next_of(piece)
+            && let Some(slab) = self.assembly.close(piece, range.begin)
+        {
+            self.let_go(range, slab, shared);
         }
     }
 

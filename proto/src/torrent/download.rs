@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::ops::Range;
 
 use super::shared::{Op, Shared, Timer};
 use super::{Session, Torrent};
@@ -72,8 +73,7 @@ impl Torrent {
 
     /// The next block for `peer`; a slab is reserved before the first request of a piece.
     fn pick(&mut self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) -> Option<Pick> {
-        let capacity = self.slab_capacity();
-        let may_open = shared.may_take(self.id, capacity);
+        let may_open = shared.may_take(self.id, self.slab_capacity());
         let pick = if peer.chokes_us {
             self.picker
                 .pick_among(conn, &peer.have, &peer.allowed_fast, may_open)
@@ -81,17 +81,17 @@ impl Torrent {
             self.picker.pick(conn, &peer.have, may_open)
         };
         let Some(pick) = pick else {
-            if !may_open && self.picker.has_closed(&peer.have) {
+            if !may_open && self.picker.could_open(conn, &peer.have) {
                 shared.stand_in_line(self.id);
             }
             return None;
         };
         if pick.opens {
-            let piece = pick.block.piece;
+            let range = self.range_of(pick.block);
             let slab = self
-                .take_slab(piece, shared)
+                .take_slab(range, shared)
                 .expect("the pool said that it could");
-            self.assembly.open(piece, slab);
+            self.assembly.open(range, slab);
         }
         Some(pick)
     }
@@ -222,7 +222,9 @@ impl Torrent {
                 for other in self.picker.asked(block) {
                     self.cancel(other, block, shared);
                 }
-                if piece_complete {
+                if self.is_in_sections() {
+                    self.seal(block, shared);
+                } else if piece_complete {
                     self.piece_complete(block.piece, shared);
                 }
             }
@@ -256,7 +258,7 @@ impl Torrent {
     pub(super) fn piece_complete(&mut self, piece: PieceIndex, shared: &mut Shared) {
         let slab = self
             .assembly
-            .close(piece)
+            .close(piece, 0)
             .expect("a complete piece has its slab");
         let op = shared.begin(self.id, Op::Hash(piece));
         shared.push(Output::Hash { op, slab });
@@ -270,10 +272,11 @@ impl Torrent {
         digest: [u8; 20],
         shared: &mut Shared,
     ) {
+        let whole = self.layout.whole(piece);
         let is_right = self.is_hash_of(piece, digest);
         match self.phase {
-            Phase::Failed => return self.let_go(piece, slab, shared),
-            Phase::Leaving if !is_right || self.delete => return self.let_go(piece, slab, shared),
+            Phase::Failed => return self.let_go(whole, slab, shared),
+            Phase::Leaving if !is_right || self.delete => return self.let_go(whole, slab, shared),
             _ if !is_right => return self.piece_corrupt(piece, slab, shared),
             _ => {}
         }
@@ -281,7 +284,7 @@ impl Torrent {
             self.ban(liar, "corrupt data", shared);
         }
         tracing::debug!(piece = piece.0, "piece verified");
-        self.write(piece, slab, shared);
+        self.write(whole, slab, shared);
     }
 
     /// Finds out who lied, and fetches the piece again from one peer alone.
@@ -291,22 +294,26 @@ impl Torrent {
             piece: piece.0,
         });
         self.wasted.corrupt += slab.len() as u64;
-        let givers: Vec<Option<IpAddr>> = self
-            .picker
+        let givers = self.givers_of(piece);
+        let culprit = self.suspects.failed(piece, slab.as_slice(), &givers);
+        self.picker.failed(piece, true);
+        self.assembly.open(self.layout.whole(piece), slab);
+        if let Some(culprit) = culprit {
+            self.ban(culprit, "corrupt data", shared);
+        }
+        shared.freed = true;
+    }
+
+    /// Who gave each block of a complete piece, as far as that is known.
+    pub(super) fn givers_of(&self, piece: PieceIndex) -> Vec<Option<IpAddr>> {
+        self.picker
             .contributors(piece)
             .zip((0..).step_by(BLOCK_LEN as usize))
             .map(|(conn, begin)| {
                 let alone = !self.assembly.was_shared(piece, begin);
                 alone.then(|| self.host_of(conn)).flatten()
             })
-            .collect();
-        let culprit = self.suspects.failed(piece, slab.as_slice(), &givers);
-        self.picker.failed(piece, true);
-        self.assembly.open(piece, slab);
-        if let Some(culprit) = culprit {
-            self.ban(culprit, "corrupt data", shared);
-        }
-        shared.freed = true;
+            .collect()
     }
 
     fn host_of(&self, conn: ConnId) -> Option<IpAddr> {
@@ -319,27 +326,37 @@ impl Torrent {
         })
     }
 
-    /// A verified piece was written, or could not be.
-    pub(crate) fn piece_written(
+    /// A verified piece or a section of a long one was written, or could not be.
+    pub(crate) fn written(
         &mut self,
         now: Instant,
-        piece: PieceIndex,
+        range: Block,
         slab: Slab,
         result: Result<(), DiskError>,
         shared: &mut Shared,
     ) {
+        self.sections.writes -= 1;
         let is_over = matches!(self.phase, Phase::Failed | Phase::Leaving);
         match result {
             Err(error) if error.error.kind == IoErrorKind::NoSpace && !is_over => {
-                return self.is_full(now, piece, slab, error, shared);
+                return self.is_full(now, range, slab, error, shared);
             }
             Err(error) => {
-                self.let_go(piece, slab, shared);
+                self.let_go(range, slab, shared);
                 return self.fail(now, "write", error, shared);
             }
-            Ok(()) => shared.give(slab),
+            Ok(()) => {}
         }
         self.has_room(shared);
+        if self.is_in_sections() {
+            return self.section_written(now, range, slab, shared);
+        }
+        shared.give(slab);
+        self.is_had(now, range.piece, shared);
+    }
+
+    /// A piece is verified and written.
+    pub(super) fn is_had(&mut self, now: Instant, piece: PieceIndex, shared: &mut Shared) {
         self.picker.verified(piece);
         self.assembly.forget(piece);
         self.have.insert(piece.at());
@@ -353,10 +370,14 @@ impl Torrent {
         }
     }
 
-    /// A piece in memory is given up.
-    pub(super) fn let_go(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+    /// A piece in memory, or a section of a long one, is given up.
+    pub(super) fn let_go(&mut self, range: Block, slab: Slab, shared: &mut Shared) {
         shared.give(slab);
-        self.picker.close_piece(piece);
+        if self.is_in_sections() {
+            self.picker.close_section(range);
+        } else {
+            self.picker.close_piece(range.piece);
+        }
     }
 
     /// Everything wanted is written: it counts when it is durable.
@@ -407,44 +428,43 @@ impl Torrent {
         for asked in peer.pipeline.drain() {
             self.picker.release(conn, asked.block);
         }
+        self.picker.resigned(conn);
         shared.freed = true;
     }
 
-    /// Gives up an open piece on which nobody works, for others who want its memory; whether there
+    /// Gives up an open piece, or a section of a long one, on which nobody works, for others who want its memory; whether there
     /// was one.
     pub(crate) fn give_up_piece(&mut self, shared: &mut Shared) -> bool {
-        let open = self.picker.open_pieces();
-        let idle = open
-            .filter(|piece| self.assembly.is_open(*piece))
-            .find(|piece| {
-                let mut blocks =
-                    (0..self.layout.blocks_in(*piece)).map(|at| self.layout.nth_block(*piece, at));
-                blocks.all(|block| self.picker.asked(block).next().is_none())
-            });
-        let Some(piece) = idle else {
+        let idle = self.assembly.ranges().find(|range| {
+            let mut blocks = blocks_of(*range).map(|at| self.layout.nth_block(range.piece, at));
+            blocks.all(|block| self.picker.asked(block).next().is_none())
+        });
+        let Some(range) = idle else {
             return false;
         };
-        let Some(slab) = self.assembly.close(piece) else {
+        let Some(slab) = self.assembly.close(range.piece, range.begin) else {
             return false;
         };
-        let came = self.picker.contributors(piece).count() as u64 * u64::from(BLOCK_LEN);
+        let had = self.picker.blocks_had(range.piece);
+        let came = blocks_of(range).filter(|at| had.contains(*at as usize));
+        let came = came.count() as u64 * u64::from(BLOCK_LEN);
         self.wasted.given_up += came.min(slab.len() as u64);
-        self.let_go(piece, slab, shared);
+        self.let_go(range, slab, shared);
         true
     }
 
-    /// A slab for `piece`, of its length and as it lies in its files; `None` has the torrent wait.
-    pub(super) fn take_slab(&self, piece: PieceIndex, shared: &mut Shared) -> Option<Slab> {
+    /// A slab for `range`, of its length and as it lies in its files; `None` has the torrent wait.
+    pub(super) fn take_slab(&self, range: Block, shared: &mut Shared) -> Option<Slab> {
         let mut slab = shared.take(self.id, self.slab_capacity())?;
-        slab.set_len(self.layout.piece_len(piece) as usize);
-        slab.shift(self.layout.shift_of(piece));
+        slab.set_len(range.len as usize);
+        slab.shift(self.layout.shift_of(range));
         Some(slab)
     }
+}
 
-    /// The size of the slab of a piece, in bytes.
-    pub(crate) fn slab_capacity(&self) -> usize {
-        self.layout.piece_length() as usize
-    }
+/// The numbers of the blocks in a piece or a section of one.
+pub(super) fn blocks_of(range: Block) -> Range<u32> {
+    range.begin / BLOCK_LEN..(range.begin + range.len).div_ceil(BLOCK_LEN)
 }
 
 /// Whether a peer may ask for one of these pieces now, or become interested because of one.

@@ -19,7 +19,7 @@ use super::shared::{Alarm, Op, Shared, Timer};
 use crate::api::{Disk, DiskError, Event, Mode, Output, Phase, Stamp};
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::{FileIndex, PieceIndex};
+use crate::meta::layout::{Block, FileIndex, PieceIndex};
 use crate::meta::resume::DIGEST_LEN;
 
 /// What was written is made durable at most this much later, and a sync's own time.
@@ -78,12 +78,12 @@ enum Stage {
 }
 
 impl Torrent {
-    /// Writes what came of `piece`.
-    pub(super) fn write_out(&mut self, op: Op, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+    /// Writes what came of `range`, a piece or a section of one.
+    pub(super) fn write_out(&mut self, op: Op, range: Block, slab: Slab, shared: &mut Shared) {
         let priorities = &self.file_priorities;
         let goes_aside = |file: FileIndex| !priorities[file.at()].is_wanted();
-        self.ledger.touch(piece, goes_aside);
-        let mut spans = self.layout.spans(self.layout.whole(piece));
+        self.ledger.touch(range, goes_aside);
+        let mut spans = self.layout.spans(range);
         for span in &mut spans {
             span.aside = span.file.is_some_and(goes_aside);
         }

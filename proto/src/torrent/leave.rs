@@ -5,11 +5,13 @@
 use alloc::vec::Vec;
 
 use super::Torrent;
+use super::download::blocks_of;
 use super::shared::{Op, Shared};
 use crate::api::{Data, Disk, DiskError, Mode, Output, Phase};
+use crate::base::bits::Bitfield;
 use crate::base::slab::Slab;
 use crate::base::time::Instant;
-use crate::meta::layout::{BLOCK_LEN, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block};
 
 impl Torrent {
     /// Begins to leave.
@@ -34,6 +36,7 @@ impl Torrent {
     pub(super) fn stand_still(&mut self, now: Instant, shared: &mut Shared) {
         self.let_go_of_peers(now, shared);
         self.give_up_unwritten(shared);
+        self.settle_sections();
         // Whoever waited behind this torrent need not any more.
         shared.freed = true;
         if let Some(announcer) = &mut self.announcer {
@@ -82,40 +85,52 @@ impl Torrent {
     /// Writes what came of incomplete pieces, unverified, for the next start.
     fn park_open_pieces(&mut self, now: Instant, shared: &mut Shared) {
         self.drop_all_peers(now, shared);
-        let open: Vec<PieceIndex> = self.picker.open_pieces().collect();
-        for piece in open {
-            if self.picker.blocks_had(piece).count() > 0
-                && let Some(slab) = self.assembly.close(piece)
+        let open: Vec<Block> = self.assembly.ranges().collect();
+        for range in open {
+            let had = self.picker.blocks_had(range.piece);
+            if blocks_of(range).any(|at| had.contains(at as usize))
+                && let Some(slab) = self.assembly.close(range.piece, range.begin)
             {
-                self.park(piece, slab, shared);
+                self.park(range, slab, &had, shared);
             }
         }
     }
 
-    fn park(&mut self, piece: PieceIndex, mut slab: Slab, shared: &mut Shared) {
-        let had = self.picker.blocks_had(piece);
+    fn park(&mut self, range: Block, mut slab: Slab, had: &Bitfield, shared: &mut Shared) {
         let blocks = slab.as_mut_slice().chunks_mut(BLOCK_LEN as usize);
         // What an earlier piece left in the slab is nobody's business.
-        for (at, block) in blocks.enumerate() {
-            if !had.contains(at) {
+        for (at, block) in blocks_of(range).zip(blocks) {
+            if !had.contains(at as usize) {
                 block.fill(0);
             }
         }
-        self.write_out(Op::Park(piece), piece, slab, shared);
+        if self.is_in_sections() {
+            self.picker.begin_write(range);
+        }
+        self.write_out(Op::Park(range), range, slab, shared);
     }
 
-    /// The blocks of an incomplete piece were written; where they could not be, they are fetched
-    /// again.
+    /// The blocks of an incomplete piece, or of a section of a long one, were written; where they could
+    /// not be, they are fetched again.
     pub(crate) fn is_parked(
         &mut self,
-        piece: PieceIndex,
+        range: Block,
         slab: Slab,
         result: Result<(), DiskError>,
         shared: &mut Shared,
     ) {
-        if result.is_ok() {
-            self.ledger.park(piece, self.picker.blocks_had(piece));
+        let piece = range.piece;
+        match (self.is_in_sections(), result) {
+            (true, Ok(())) => {
+                shared.give(slab);
+                self.picker.end_write(range);
+            }
+            (false, Ok(())) => {
+                self.ledger.park(piece, self.picker.blocks_had(piece));
+                self.let_go(range, slab, shared);
+            }
+            (_, Err(_)) => self.let_go(range, slab, shared),
         }
-        self.let_go(piece, slab, shared);
+        self.settle_section(piece);
     }
 }

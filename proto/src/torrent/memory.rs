@@ -9,6 +9,7 @@ use core::fmt;
 
 use super::gate::GATE_BYTES;
 use super::links::{Conn, OUTBOX_MAX};
+use super::sections::{most_open, slab_capacity};
 use super::sessions::Place;
 use super::shared::{EVENTS_MAX, Op, Timer};
 use super::spares::{SPARE_HEAD_MAX, SPARES_MAX};
@@ -108,7 +109,7 @@ impl Config {
     #[must_use]
     pub fn memory_ceiling(&self, torrents: &[&Layout]) -> MemoryCeiling {
         let count = torrents.len() as u64;
-        let slabs = self.most_slabs(torrents);
+        let (slabs, budget) = (self.most_slabs(torrents), self.memory_budget);
         let pieces = torrents.iter().map(|layout| layout.pieces());
         let most_pieces = pieces.max().unwrap_or(0);
         // Trackers are dialled however many connections there are.
@@ -121,7 +122,7 @@ impl Config {
             peers: peers * peer(most_pieces, slabs),
             torrents: torrents
                 .iter()
-                .map(|layout| torrent(layout, slabs))
+                .map(|layout| torrent(layout, budget, slabs))
                 .sum::<u64>()
                 + chunks(slabs)
                 + announces * answer(),
@@ -131,8 +132,10 @@ impl Config {
 
     /// How many slabs the budget is cut into at most: by the smallest that are used.
     fn most_slabs(&self, torrents: &[&Layout]) -> u64 {
-        let piece = torrents.iter().map(|layout| layout.piece_length()).min();
-        let least = piece.map_or(CHUNK_LEN, |piece| piece.min(CHUNK_LEN));
+        let capacities = torrents
+            .iter()
+            .map(|layout| slab_capacity(layout, self.memory_budget));
+        let least = capacities.fold(CHUNK_LEN, u32::min);
         self.memory_budget as u64 / (u64::from(least) + PAGE as u64)
     }
 }
@@ -208,10 +211,10 @@ fn peer(pieces: u32, slabs: u64) -> u64 {
 }
 
 /// One torrent, without its peers.
-fn torrent(layout: &Layout, slabs: u64) -> u64 {
+fn torrent(layout: &Layout, budget: usize, slabs: u64) -> u64 {
     let pieces = u64::from(layout.pieces());
     let files = layout.files().len() as u64;
-    let open = slabs.min(pieces);
+    let [open, lent] = most_open(layout, budget, slabs);
     let blocks_of_one = u64::from(layout.piece_length().div_ceil(BLOCK_LEN));
     let book = tree(BOOK_MAX as u64 * ADDRESS);
     // Banned hosts, and those on their way there.
@@ -233,9 +236,11 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
     // Each slab may be in an operation, or wait for room on the disk; all files may be finished at
     // once, and synced before.
     let operation = size::<Output>() + size::<(TorrentId, Op)>();
-    let at_work = grown(open * (operation + size::<(PieceIndex, Slab)>()))
+    let at_work = grown(lent * (operation + size::<(Block, Slab)>()))
         + grown(files * (operation + size::<(FileIndex, Stamp)>()));
     let open_pieces = grown(open * (OPEN_PIECE + blocks_of_one * OPEN_BLOCK));
+    // What is known of the blocks of a piece that was not right, until it is understood.
+    let digests = open * blocks_of_one * DIGEST;
     let departed = grown(DEPARTED_MAX as u64 * ADDRESS);
     // Each as the torrent names it and as it is dialled, with its tracker id.
     let trackers = TRACKERS_MAX as u64 * 3 * URL_MAX as u64;
@@ -249,6 +254,7 @@ fn torrent(layout: &Layout, slabs: u64) -> u64 {
         + parked
         + at_work
         + open_pieces
+        + digests
         + departed
         + trackers
         + 2 * GATE_BYTES
@@ -276,6 +282,8 @@ const FILE: u64 = 128;
 const OPEN_PIECE: u64 = 320;
 /// A block of an open piece, and the peers that are asked for it (three) or gave it.
 const OPEN_BLOCK: u64 = 8 + 4 * 16;
+/// The digest of a block and who gave it.
+const DIGEST: u64 = 20 + 20;
 /// A chunk of the read cache.
 const CHUNK: u64 = 64;
 

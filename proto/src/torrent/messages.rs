@@ -231,6 +231,7 @@ impl Torrent {
             peer.withdrew(peer.pipeline.len());
             self.release_requests(conn, peer, shared);
         }
+        self.picker.resigned(conn);
         tracing::debug!("peer chokes us");
     }
 

@@ -8,7 +8,7 @@ use super::shared::{Alarm, Op, Shared, Timer};
 use crate::api::{DiskError, Event};
 use crate::base::slab::Slab;
 use crate::base::time::{Duration, Instant};
-use crate::meta::layout::PieceIndex;
+use crate::meta::layout::Block;
 
 /// How often a full disk is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -16,8 +16,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// What waits for room.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// Verified pieces, the longest waiting first.
-    waiting: VecDeque<(PieceIndex, Slab)>,
+    /// Verified pieces and sections of long ones, the longest waiting first.
+    waiting: VecDeque<(Block, Slab)>,
     /// The disk was full when it was last tried, and that was told.
     told: bool,
     /// When it is tried again.
@@ -30,26 +30,31 @@ impl Torrent {
         self.room.told
     }
 
-    /// Writes a verified piece, or has it wait for room.
-    pub(super) fn write(&mut self, piece: PieceIndex, slab: Slab, shared: &mut Shared) {
+    /// Writes a verified piece or a section of a long one, or has it wait for room.
+    pub(super) fn write(&mut self, range: Block, slab: Slab, shared: &mut Shared) {
         if self.lacks_room() {
-            self.room.waiting.push_back((piece, slab));
+            self.room.waiting.push_back((range, slab));
         } else {
-            self.write_out(Op::Write(piece), piece, slab, shared);
+            self.write_now(range, slab, shared);
         }
     }
 
-    /// There is no room for `piece`.
+    fn write_now(&mut self, range: Block, slab: Slab, shared: &mut Shared) {
+        self.sections.writes += 1;
+        self.write_out(Op::Write(range), range, slab, shared);
+    }
+
+    /// There is no room for `range`.
     pub(super) fn is_full(
         &mut self,
         now: Instant,
-        piece: PieceIndex,
+        range: Block,
         slab: Slab,
         error: DiskError,
         shared: &mut Shared,
     ) {
         let is_news = !core::mem::replace(&mut self.room.told, true);
-        self.room.waiting.push_back((piece, slab));
+        self.room.waiting.push_back((range, slab));
         self.room
             .alarm
             .set(&mut shared.timers, now + RETRY_EVERY, Timer::Room(self.id));
@@ -66,9 +71,9 @@ impl Torrent {
     /// The time has come to try again.
     pub(crate) fn retry_due(&mut self, now: Instant, shared: &mut Shared) {
         if self.room.alarm.fired(now)
-            && let Some((piece, slab)) = self.room.waiting.pop_front()
+            && let Some((range, slab)) = self.room.waiting.pop_front()
         {
-            self.write_out(Op::Write(piece), piece, slab, shared);
+            self.write_now(range, slab, shared);
         }
     }
 
@@ -78,8 +83,8 @@ impl Torrent {
             return;
         }
         shared.tell(Event::DiskRoom { torrent: self.id });
-        for (piece, slab) in core::mem::take(&mut self.room.waiting) {
-            self.write_out(Op::Write(piece), piece, slab, shared);
+        for (range, slab) in core::mem::take(&mut self.room.waiting) {
+            self.write_now(range, slab, shared);
         }
         for conn in self.peers.conns() {
             self.hungry.insert(conn);
@@ -91,8 +96,8 @@ impl Torrent {
     /// Gives up what waits for room.
     pub(super) fn give_up_unwritten(&mut self, shared: &mut Shared) {
         self.room.told = false;
-        for (piece, slab) in core::mem::take(&mut self.room.waiting) {
-            self.let_go(piece, slab, shared);
+        for (range, slab) in core::mem::take(&mut self.room.waiting) {
+            self.let_go(range, slab, shared);
         }
     }
 }

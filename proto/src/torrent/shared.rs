@@ -16,7 +16,7 @@ use crate::base::set::OrderedSet;
 use crate::base::slab::SlabPool;
 use crate::base::time::Instant;
 use crate::base::timer::Timers;
-use crate::meta::layout::{FileIndex, PieceIndex};
+use crate::meta::layout::{Block, FileIndex, PieceIndex};
 use crate::store::cache::{ChunkKey, ReadCache};
 use crate::swarm::Parting;
 
@@ -36,12 +36,22 @@ pub(crate) enum Op {
     CheckHash(PieceIndex),
     /// Hash a piece that was downloaded.
     Hash(PieceIndex),
-    /// Write it.
-    Write(PieceIndex),
-    /// Write the blocks of a piece that is not complete, before leaving.
-    Park(PieceIndex),
+    /// Write it, or a section of a long one.
+    Write(Block),
+    /// Write the blocks of a piece or a section that is not complete, before leaving.
+    Park(Block),
     /// Read them again.
-    Unpark(PieceIndex),
+    Unpark(Block),
+    /// Tell the digest of a long piece that may be there already.
+    CheckDigest(PieceIndex),
+    /// Tell the digest of a long piece that was downloaded and written.
+    Digest(PieceIndex),
+    /// The same once more, of one that was not right.
+    DigestAgain(PieceIndex),
+    /// Tell the digests of the blocks of one that was not right.
+    Blame(PieceIndex),
+    /// Tell the digests of the blocks of one that is right, and was not before.
+    Acquit(PieceIndex),
     /// Read a chunk to be sent.
     Chunk(ChunkKey),
     /// Make everything durable.

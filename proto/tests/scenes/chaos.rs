@@ -43,7 +43,8 @@ impl Chaos {
         world.slow_down(delay, Duration::from_micros(rng.below(20_000)));
         let mut works = Vec::new();
         for id in 1..=1 + rng.below(3) as u32 {
-            let piece_len = 16_384 << rng.below(5);
+            // Up to such as no budget here holds whole.
+            let piece_len = 16_384 << rng.below(7);
             let file = |rng: &mut Rng| 1 + rng.below(300_000) as usize;
             let files: Vec<usize> = (0..=rng.below(3)).map(|_| file(&mut rng)).collect();
             let files = [&files[..], &[id as usize]].concat();

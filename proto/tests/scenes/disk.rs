@@ -9,6 +9,7 @@ use ripcurrent_proto::api::{
 };
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::slab::PAGE;
+use ripcurrent_proto::drive::digest;
 use ripcurrent_proto::meta::Torrent;
 use ripcurrent_proto::meta::layout::{FileEntry, FileIndex, FileKind};
 
@@ -100,6 +101,20 @@ impl MemoryDisk {
                 assert_lies_as_in_files(slab.as_slice(), &spans);
                 let result = self.write(storage, slab.as_slice(), &spans);
                 DiskDone::Written { op, slab, result }
+            }
+            Disk::Digest {
+                op,
+                storage,
+                mut slab,
+                spans,
+                every,
+            } => {
+                self.log.push("digest".into());
+                let memory = slab.as_mut_slice();
+                let result = digest(memory, &spans, every, |to, spans| {
+                    self.read(storage, to, spans)
+                });
+                DiskDone::Digested { op, slab, result }
             }
             Disk::Sync { op, storage } => {
                 self.log.push("sync".into());

@@ -6,6 +6,7 @@ mod crowds;
 mod disk;
 mod durable;
 mod limits;
+mod long;
 mod seeds;
 mod starving;
 mod strangers;

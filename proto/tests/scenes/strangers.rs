@@ -17,7 +17,8 @@ const PIECE: usize = 64 * 1024;
 const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 9, 9);
 
 /// A peer that has everything and unchokes at once; `twist` changes the bytes of a block.
-struct Giver<F> {
+pub(crate) struct Giver<F> {
+    piece: usize,
     content: Vec<u8>,
     info_hash: [u8; 20],
     reserved: Reserved,
@@ -29,8 +30,19 @@ struct Giver<F> {
 
 impl<F: FnMut(BlockRequest, &mut Vec<u8>)> Giver<F> {
     fn new(content: &[u8], info_hash: [u8; 20], reserved: Reserved, twist: F) -> Self {
+        Giver::of_pieces(PIECE, content, info_hash, reserved, twist)
+    }
+
+    pub(crate) fn of_pieces(
+        piece: usize,
+        content: &[u8],
+        info_hash: [u8; 20],
+        reserved: Reserved,
+        twist: F,
+    ) -> Self {
         let (reader, content) = (HandshakeReader::new(), content.to_vec());
         Giver {
+            piece,
             content,
             info_hash,
             reserved,
@@ -42,7 +54,7 @@ impl<F: FnMut(BlockRequest, &mut Vec<u8>)> Giver<F> {
     }
 
     fn pieces(&self) -> usize {
-        self.content.len().div_ceil(PIECE)
+        self.content.len().div_ceil(self.piece)
     }
 
     fn greet(&mut self, out: &mut Vec<u8>) {
@@ -79,7 +91,7 @@ impl<F: FnMut(BlockRequest, &mut Vec<u8>)> Stranger for Giver<F> {
         };
         while let Some(frame) = decoder.next(&mut heard).expect("a frame") {
             if let Frame::Message(Message::Request(range)) = frame {
-                let start = range.piece as usize * PIECE + range.begin as usize;
+                let start = range.piece as usize * self.piece + range.begin as usize;
                 let mut block = self.content[start..start + range.len as usize].to_vec();
                 (self.twist)(range, &mut block);
                 encode_piece_header(range, &mut out);
@@ -99,7 +111,7 @@ impl Stranger for Parrot {
     }
 }
 
-fn banned(world: &World, host: usize) -> Vec<std::net::IpAddr> {
+pub(crate) fn banned(world: &World, host: usize) -> Vec<std::net::IpAddr> {
     let events = world.hosts[host].events.iter();
     events
         .filter_map(|event| match event {

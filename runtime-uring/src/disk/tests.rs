@@ -124,7 +124,7 @@ impl Scene {
         let piece = PieceIndex(piece);
         let mut slab = filled(self.layout.piece_len(piece) as usize, u64::from(piece.0));
         let bytes = slab.as_slice().to_vec();
-        slab.shift(self.layout.shift_of(piece));
+        slab.shift(self.layout.shift_of(self.layout.whole(piece)));
         slab.as_mut_slice().copy_from_slice(&bytes);
         (slab, self.layout.spans(self.layout.whole(piece)))
     }

@@ -143,6 +143,7 @@ impl Active {
 pub(super) fn bytes_of(operation: &api::Disk) -> u64 {
     match operation {
         api::Disk::Read { slab, .. } | api::Disk::Write { slab, .. } => slab.len() as u64,
+        api::Disk::Digest { spans, .. } => spans.iter().map(|span| u64::from(span.len)).sum(),
         api::Disk::Save { state, .. } => state.as_ref().map_or(0, Vec::len) as u64,
         api::Disk::Open { .. }
         | api::Disk::Sync { .. }

@@ -2,8 +2,9 @@
 //! every claim of a piece.
 //!
 //! A piece is held once its bytes were hashed right and, where they came from peers, written without
-//! an error; or read from the disk and hashed right, when the client looks what is there; or where a
-//! state that was found names it, and none of its files has changed since.
+//! an error; or read from the disk and hashed right, when the client looks what is there or was written
+//! before it was hashed; or where a state that was found names it, and none of its files has changed
+//! since.
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ enum Work {
     Read(u32),
     /// Whether its bytes had been hashed right.
     Write(u32, bool),
+    Digest(u32),
 }
 
 /// What our client holds, and since when.
@@ -122,6 +124,11 @@ impl Holdings {
                     self.read.insert(piece as usize);
                 }
             }
+            Input::Disk(DiskDone::Digested { op, result, .. }) => {
+                if let (Some(Work::Digest(piece)), Ok(digests)) = (self.done(*op), result) {
+                    self.digested(now, piece, digests);
+                }
+            }
             Input::Disk(DiskDone::Written { op, result, .. }) => match self.done(*op) {
                 Some(Work::Write(piece, true)) if result.is_ok() => self.gained(now, piece),
                 // What is on the disk now nobody knows.
@@ -165,6 +172,21 @@ impl Holdings {
                 // What is held is read to be sent.
                 if !self.held.contains(piece as usize) {
                     self.under_way.push((*op, Work::Read(piece)));
+                }
+            }
+            // Of parts of a piece nothing follows.
+            Output::Disk(Disk::Digest {
+                op, spans, every, ..
+            }) => {
+                let Some(piece) = self.whole_piece(spans) else {
+                    return;
+                };
+                let len: u64 = spans.iter().map(|span| u64::from(span.len)).sum();
+                if u64::from(*every) >= len {
+                    if self.doubted.remove(piece as usize) {
+                        self.lost(piece);
+                    }
+                    self.under_way.push((*op, Work::Digest(piece)));
                 }
             }
             Output::Disk(Disk::Write { op, spans, .. }) => {
@@ -233,6 +255,16 @@ impl Holdings {
                 false => {
                     self.verified.insert(piece as usize);
                 }
+            }
+        }
+    }
+
+    /// What lies on the disk of a piece has this digest.
+    fn digested(&mut self, now: Instant, piece: u32, digests: &[[u8; 20]]) {
+        for digest in digests {
+            let mut right = self.rules.of_digest(digest);
+            if right.any(|at| self.rules.digests()[at].1 == piece) {
+                return self.gained(now, piece);
             }
         }
     }

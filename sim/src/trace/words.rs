@@ -74,6 +74,7 @@ impl fmt::Display for Words<'_, DiskDone> {
             DiskDone::Opened { op, result } => done("opened", op, plain(result)),
             DiskDone::Read { op, result, .. } => done("read", op, *result),
             DiskDone::Written { op, result, .. } => done("written", op, *result),
+            DiskDone::Digested { op, result, .. } => done("digested", op, plain(result)),
             DiskDone::Synced { op, result } => done("synced", op, plain(result)),
             DiskDone::Finished { op, result } => done("finished", op, *result),
             DiskDone::Saved { op, result } => done("saved", op, *result),
@@ -114,6 +115,7 @@ impl fmt::Display for Words<'_, Disk> {
             Disk::Open { op: id, root, .. } => write!(f, "open {} {root:?}", op(*id)),
             Disk::Read { op: id, spans, .. } => write!(f, "read {}{}", op(*id), Places(spans)),
             Disk::Write { op: id, spans, .. } => write!(f, "write {}{}", op(*id), Places(spans)),
+            Disk::Digest { op: id, spans, .. } => write!(f, "digest {}{}", op(*id), Places(spans)),
             Disk::Sync { op: id, .. } => write!(f, "sync {}", op(*id)),
             Disk::Finish { op: id, file, .. } => write!(f, "finish {} {}", op(*id), file.0),
             Disk::Save { op: id, state, .. } => match state {

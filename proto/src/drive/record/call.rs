@@ -47,6 +47,8 @@ pub enum Told {
     Opened(OpId, Result<Found, DiskError>),
     /// [`DiskDone::Synced`].
     Synced(OpId, Result<Vec<(FileIndex, Stamp)>, DiskError>),
+    /// [`DiskDone::Digested`].
+    Digested(OpId, Result<Vec<[u8; 20]>, DiskError>),
     /// [`DiskDone::Closed`].
     StorageClosed(OpId),
     /// Any other disk operation that completed; which, its operation tells.
@@ -213,6 +215,7 @@ impl Told {
             DiskDone::Opened { op, result } => Told::Opened(*op, result.clone()),
             DiskDone::Read { op, result, .. } => Told::Disk(*op, Kind::Read, *result),
             DiskDone::Written { op, result, .. } => Told::Disk(*op, Kind::Written, *result),
+            DiskDone::Digested { op, result, .. } => Told::Digested(*op, result.clone()),
             DiskDone::Synced { op, result } => Told::Synced(*op, result.clone()),
             DiskDone::Finished { op, result } => Told::Disk(*op, Kind::Finished, *result),
             DiskDone::Saved { op, result } => Told::Disk(*op, Kind::Saved, *result),
@@ -274,6 +277,16 @@ impl Told {
                 op(28, *id);
                 pen.disk_error(*error);
             }
+            Told::Digested(id, Ok(digests)) => {
+                op(29, *id);
+                pen.number(digests.len() as u64);
+                let digests = digests.iter();
+                digests.for_each(|digest| pen.0.extend_from_slice(digest));
+            }
+            Told::Digested(id, Err(error)) => {
+                op(30, *id);
+                pen.disk_error(*error);
+            }
             Told::Opened(id, Err(error)) => {
                 op(21, *id);
                 pen.disk_error(*error);
@@ -331,6 +344,12 @@ impl Told {
                 Told::Synced(op, Ok(stamps.collect::<Result<_, _>>()?))
             }
             28 => Told::Synced(eye.op()?, Err(eye.disk_error()?)),
+            29 => {
+                let (op, count) = (eye.op()?, eye.number()?);
+                let digests = (0..count).map(|_| eye.array());
+                Told::Digested(op, Ok(digests.collect::<Result<_, _>>()?))
+            }
+            30 => Told::Digested(eye.op()?, Err(eye.disk_error()?)),
             _ => return Err(BadRecord::Value),
         })
     }
