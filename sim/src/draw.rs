@@ -27,8 +27,12 @@ pub fn draw(seed: u64) -> Scenario {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = Rng::from_seed(bytes);
-    let torrent = torrent(&mut Dice::new(rng.fork("torrent")));
-    let groups = groups(&mut Dice::new(rng.fork("groups")));
+    let mut torrent = torrent(&mut Dice::new(rng.fork("torrent")));
+    let mut groups = groups(&mut Dice::new(rng.fork("groups")));
+    let mut dice = Dice::new(rng.fork("long pieces"));
+    if dice.one_in(5) {
+        lengthen(&mut dice, &mut torrent, &mut groups);
+    }
     let trackers = Dice::new(rng.fork("trackers")).between(1, 3);
     let mut scenario = Scenario {
         torrent,
@@ -62,6 +66,15 @@ fn torrent(dice: &mut Dice) -> TorrentPlan {
         piece_length: Size((64 * KIB) << dice.between(0, 3)),
         private: dice.one_in(4),
         content: ContentForm::Auto,
+    }
+}
+
+/// Pieces are longer than what many leechers may hold of them.
+fn lengthen(dice: &mut Dice, torrent: &mut TorrentPlan, groups: &mut [Group]) {
+    torrent.piece_length = Size(MIB << dice.between(0, 2));
+    for group in groups.iter_mut().filter(|group| group.role.fetches()) {
+        let budget = Size(dice.between(1, 4) * MIB);
+        group.client.memory_budget = Some(budget).filter(|_| !dice.one_in(4));
     }
 }
 

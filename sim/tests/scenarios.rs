@@ -50,6 +50,17 @@ fn crashed_hosts_come_back() {
     }
 }
 
+/// Pieces that fit nobody's memory come to the same end, among liars and through power cuts, and who
+/// lied is found out.
+#[test]
+fn long_pieces_are_hashed_from_disk() {
+    for backend in Backend::ALL {
+        let report = assert_good(&ready("long-pieces.toml"), 1, backend);
+        let twice = report.hosts.iter().filter(|host| host.starts == 2);
+        assert_eq!(twice.count(), 3, "{report}");
+    }
+}
+
 /// Hosts that lose their power over and over come to the same end.
 #[test]
 fn power_may_fail_again_and_again() {
