@@ -292,6 +292,7 @@ mod tests {
     fn mistakes_are_refused() {
         for line in [
             "x.torrent --max-peers 0",
+            "x.torrent --memory 1000K",
             "x.torrent --down-limit fast",
             "x.torrent --pieces 5-1",
             "x.torrent --pieces 1 --files 2",

@@ -188,7 +188,7 @@ pub(crate) fn run(
     stop: &Stop,
     tell: impl FnMut(usize, Happening<'_>, &Figures),
 ) -> Result<Vec<Ended>, Failure> {
-    let (config, options) = net.settings(&jobs);
+    let (config, options) = net.settings();
     let host = Host::new(options).map_err(refused_by_host)?;
     backend::tell(host.backend(), level);
     net::introduce(&config, host.backend().name, &jobs, level);

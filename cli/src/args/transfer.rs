@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
+use ripcurrent_proto::api::Config;
 
 use crate::backend::BackendArgs;
 use crate::ranges::Ranges;
@@ -54,6 +55,10 @@ pub(crate) struct NetArgs {
     /// The most peers of each torrent connected at once.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
     pub(crate) max_peers: usize,
+    /// The memory for pieces on their way, in bytes, such as 16M: of what -v adds up the part that
+    /// grows with the traffic. Pieces that do not fit are written as they come and hashed from disk.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
+    pub(crate) memory: u64,
     /// The most bytes sent per second in all, such as 500K or 2MiB; 0 for no limit.
     #[arg(long, value_name = "RATE", default_value = "0", value_parser = parse_size)]
     pub(crate) up_limit: u64,
@@ -169,6 +174,14 @@ pub(crate) struct SeedArgs {
     /// Tell what happens on stdout, one JSON object a line (cli/JSON.md).
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = Config::LEAST_BUDGET as u64;
+    match parse_size(text).map_err(|bad| bad.to_string())? {
+        0..LEAST => Err("must be at least 1 MiB".into()),
+        size => Ok(size),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

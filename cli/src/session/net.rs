@@ -66,6 +66,7 @@ impl Net {
             max_connections: peers.saturating_add(CONNECTIONS_BESIDE),
             down_limit: NonZeroU64::new(down_limit),
             up_limit: NonZeroU64::new(args.up_limit),
+            memory_budget: usize::try_from(args.memory).unwrap_or(usize::MAX),
             loopback_only,
             ..Config::default()
         };
@@ -114,7 +115,7 @@ impl Net {
     }
 
     /// The settings of the engine and of the host.
-    pub(super) fn settings(self, jobs: &[Job]) -> (Config, Options) {
+    pub(super) fn settings(self) -> (Config, Options) {
         let options = Options {
             backend: self.backend,
             bind: self.addr.ip(),
@@ -125,7 +126,7 @@ impl Net {
             extra_roots: self.roots,
             ..Options::default()
         };
-        (with_room_for(self.config, jobs), options)
+        (self.config, options)
     }
 }
 
@@ -142,17 +143,6 @@ fn state_home_in([state, home]: [Option<OsString>; 2]) -> Option<PathBuf> {
     Some(state.join("ripcurrent"))
 }
 
-/// Large pieces need a larger budget: two in flight for downloads, which have three quarters of it.
-/// All torrents share it.
-fn with_room_for(config: Config, jobs: &[Job]) -> Config {
-    let lengths = jobs.iter().map(|job| job.outline.layout().piece_length());
-    let least = lengths.max().unwrap_or(0) as usize * 4;
-    Config {
-        memory_budget: config.memory_budget.max(least),
-        ..config
-    }
-}
-
 /// Says the most memory that will be taken, and what few open files mean, if that is asked for.
 pub(super) fn introduce(config: &Config, backend: BackendName, jobs: &[Job], level: Level) {
     if level > Level::Normal {
@@ -166,23 +156,6 @@ pub(super) fn introduce(config: &Config, backend: BackendName, jobs: &[Job], lev
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::Item;
-    use ripcurrent_proto::api::Mode;
-    use ripcurrent_proto::meta::Torrent;
-    use ripcurrent_proto::meta::create::{Content, Creation};
-    use std::sync::Arc;
-
-    fn job(piece_length: u32) -> Job {
-        let content = Content::File {
-            len: 1,
-            executable: false,
-        };
-        let creation = Creation::new("a", content, Some(piece_length)).unwrap();
-        let bytes = creation.finish(&[[0; 20]]).unwrap();
-        let torrent = Arc::new(Torrent::parse(bytes.into()).unwrap());
-        Job::new(Item::made(torrent), "/d".into(), Mode::Download)
-    }
-
     /// The folder for states follows the rules of XDG, and is not guessed where there is no home.
     #[test]
     fn states_have_a_home() {
@@ -197,20 +170,5 @@ mod tests {
         assert_eq!(home(None, Some("/h")), usual);
         assert_eq!(home(None, Some("")), None);
         assert_eq!(home(None, None), None);
-    }
-
-    /// Pieces of any allowed length fit the budget, which grows only where it must, and once for
-    /// all torrents.
-    #[test]
-    fn the_budget_grows_with_the_pieces() {
-        for (lengths, budget) in [
-            (vec![1 << 20], 64 << 20),
-            (vec![64 << 20], 256 << 20),
-            (vec![1 << 20, 64 << 20, 64 << 20], 256 << 20),
-        ] {
-            let jobs: Vec<_> = lengths.into_iter().map(job).collect();
-            let config = with_room_for(Config::default(), &jobs);
-            assert_eq!(config.memory_budget, budget);
-        }
     }
 }

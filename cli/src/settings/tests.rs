@@ -31,13 +31,14 @@ fn values(matches: &ArgMatches, id: &str) -> Vec<OsString> {
 }
 
 /// Values of which every flag that takes one accepts one, as in a file.
-const SAMPLES: [&str; 10] = [
+const SAMPLES: [&str; 11] = [
     "true",
     "2",
     "\"1..2\"",
     "\"127.0.0.9\"",
     "\"127.0.0.9:1\"",
     "\"64K\"",
+    "\"64M\"",
     "\"x\"",
     "\"epoll\"",
     "\"direct\"",

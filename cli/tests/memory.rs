@@ -1,0 +1,92 @@
+//! How much memory pieces take that are longer than there is memory for.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Row, Running, ripcurrent, run_to, write};
+
+const MIB: u64 = 1 << 20;
+/// Two pieces and a half, the second over the edge of the files.
+const FILES: [(&str, usize); 2] = [("a", 50 << 20), ("b", 30 << 20)];
+/// What it takes with 4 MiB of slabs, and 16 MiB to spare: half a piece.
+const MOST: u64 = 44 * MIB;
+
+/// The most memory that a process said it would take, and what it took so far, in bytes.
+fn memory(process: &Running, said: &str) -> (u64, u64) {
+    let sum = said.rsplit_once(" = ").unwrap().1;
+    let sum: f64 = sum.strip_suffix(" MiB at most").unwrap().parse().unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().strip_suffix(" kB").unwrap();
+    (
+        (sum * MIB as f64) as u64,
+        peak.parse::<u64>().unwrap() << 10,
+    )
+}
+
+fn is_whole(folder: &Path, other: &Path) -> bool {
+    let same = |name: &str| {
+        let [one, other] = [folder, other].map(|folder| fs::read(folder.join("data").join(name)));
+        one.unwrap() == other.unwrap()
+    };
+    FILES.iter().all(|(name, _)| same(name))
+}
+
+/// Pieces of 32 MiB are fetched and served with 4 MiB for pieces on their way, by a process that is
+/// stopped halfway and goes on: neither side takes as much as one piece.
+#[test]
+fn pieces_longer_than_the_memory() {
+    let (row, dir) = (Row::new(), tempfile::tempdir().unwrap());
+    let folder = dir.path();
+    for (name, len) in FILES {
+        write(&folder.join("seed/data").join(name), len);
+    }
+    let length = ["--piece-length", "32MiB"];
+    run_to(folder, 0, &[&["create", "seed/data"][..], &length].concat());
+    let start = |what: &[&str], host: u8| {
+        let mut command = ripcurrent();
+        let bind = row.ip(host).to_string();
+        command
+            .current_dir(folder)
+            .args(what)
+            .args(["-v", "--memory", "4MiB"]);
+        command.args(["--port", "0", "--bind", &bind]);
+        let mut process = Running::start(&mut command);
+        // What serves listens before it says more, what fetches looks at its disk first.
+        let address = (what[0] == "seed").then(|| process.expect_address("listening on"));
+        let said = process.expect("memory: ");
+        (process, address, said)
+    };
+    let seeding = [
+        "seed",
+        "data.torrent",
+        "--data",
+        "seed",
+        "--up-limit",
+        "40MiB",
+    ];
+    let (mut seed, address, seed_said) = start(&seeding, 2);
+    seed.expect("seeding until");
+    let address = address.unwrap().to_string();
+    let fetching = ["download", "data.torrent", "-o", "got", "--peer", &address];
+    let (mut first, _, _) = start(&fetching, 3);
+    let begun = folder.join("got/data/a.part");
+    first.until(|| begun.exists());
+    first.interrupt();
+    assert_eq!(first.end().status.code(), Some(7));
+    let (mut second, _, said) = start(&fetching, 3);
+    second.expect(" complete; ");
+    for (process, said) in [(&second, &said), (&seed, &seed_said)] {
+        let (sum, peak) = memory(process, said);
+        println!("VmHWM {} MiB of at most {} MiB", peak / MIB, sum / MIB);
+        assert!(peak <= sum.min(MOST), "{peak} bytes of at most {sum}");
+    }
+    assert!(is_whole(&folder.join("seed"), &folder.join("got")));
+    second.interrupt();
+    second.end();
+    seed.interrupt();
+    seed.end();
+}
