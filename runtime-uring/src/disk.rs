@@ -11,6 +11,10 @@
 //! Threads have what a ring has no operation for: walking paths without following links, setting
 //! lengths, syncing folders. They also finish what a ring could not.
 //!
+//! Torrents of many small files cost what the system does for each file, so it is asked for little: of
+//! 5,000 files of 1 to 200 KiB in pieces of 256 KiB, each took 12 calls on files in place of 90, and 3
+//! syncs stood for 11,000.
+//!
 //! Measured on ext4 (Linux 6.18, a virtual disk, two virtual cores of an AMD EPYC that others used as
 //! well; medians of paired rounds, pieces in random order). Processor seconds of the process for each
 //! GiB written, syncs included:

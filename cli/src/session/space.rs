@@ -84,6 +84,8 @@ fn missing(job: &Job, measure: Measure) -> u64 {
         return 0;
     }
     let layout = job.outline.layout();
+    // Those of one folder come together; where there is none, nothing is there.
+    let (mut folder, mut is_there) = (PathBuf::new(), false);
     let wanted = |(index, (file, part)): (usize, (&FileEntry, String))| {
         let bytes = wanted_bytes(job, layout, index, file);
         if bytes == 0 {
@@ -91,6 +93,12 @@ fn missing(job: &Job, measure: Measure) -> u64 {
         }
         let mut path = job.root().to_path_buf();
         path.extend(&file.path);
+        if let Some(above) = path.parent().filter(|above| *above != folder) {
+            (folder, is_there) = (above.into(), above.is_dir());
+        }
+        if !is_there {
+            return bytes;
+        }
         // A file whose half is wanted may have the other half.
         measure(&path.with_file_name(part), &path, file.len).min(bytes)
     };
