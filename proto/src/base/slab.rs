@@ -257,6 +257,14 @@ impl SlabPool {
         self.spare.entry(capacity).or_default().push(slab);
     }
 
+    /// A slab that was lent for a download is an upload's from now on.
+    pub fn pass_on(&mut self, slab: &Slab) {
+        let taken = cost(slab.capacity());
+        let left = self.lent_download.checked_sub(taken);
+        self.lent_download = left.expect("a slab is passed on once, by whom it was lent to");
+        self.lent_upload += taken;
+    }
+
     /// Returns the memory of all spare slabs to the allocator.
     pub fn trim(&mut self) {
         self.spare.clear();

@@ -351,7 +351,11 @@ impl Torrent {
         if self.is_in_sections() {
             return self.section_written(now, range, slab, shared);
         }
-        shared.give(slab);
+        if !is_over && self.may_be_asked_for(range.piece) {
+            shared.keep(self.id, range.piece, slab);
+        } else {
+            shared.give(slab);
+        }
         self.is_had(now, range.piece, shared);
     }
 

@@ -14,17 +14,17 @@ use super::sessions::Place;
 use super::shared::{EVENTS_MAX, Op, Timer};
 use super::spares::{SPARE_HEAD_MAX, SPARES_MAX};
 use super::turns::ANNOUNCES_MAX;
-use super::upload::{BLOCKS_AT_ONCE, HAVES_AT_ONCE};
+use super::upload::{BLOCKS_AT_ONCE_MAX, HAVES_AT_ONCE};
 use super::{DEPARTED_MAX, Session, Torrent};
 use crate::api::{Config, Event, Output, Part, Stamp};
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::slab::{PAGE, Slab};
 use crate::base::time::Instant;
-use crate::meta::layout::{BLOCK_LEN, Block, FileIndex, Layout, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, FileIndex, Layout, PieceIndex};
 use crate::meta::resume;
 use crate::peer::opening::Opening;
 use crate::peer::pipeline::{Asked, DEPTH_MAX};
-use crate::peer::upload::UPLOAD_QUEUE_MAX;
+use crate::peer::upload::{Run, UPLOAD_QUEUE_MAX};
 use crate::store::cache::CHUNK_LEN;
 use crate::store::suspects::BLOCKS_MAX;
 use crate::swarm::{BANS_MAX, BOOK_MAX, Parting};
@@ -173,7 +173,7 @@ fn connection(pieces: u32) -> u64 {
 /// The parts of one transmission.
 fn parts() -> u64 {
     // A piece message is a header and, where it meets the edge of a chunk, two ranges of slabs.
-    grown(3 * BLOCKS_AT_ONCE as u64 * size::<Part>())
+    grown(3 * BLOCKS_AT_ONCE_MAX as u64 * size::<Part>())
 }
 
 /// The memory of transmissions that came home, whoever sends next.
@@ -190,7 +190,7 @@ fn unsent(pieces: u32) -> u64 {
     // messages are small.
     let last = u64::from(pieces.div_ceil(8)).max(DEPTH_MAX as u64 * REQUEST);
     let messages = OUTBOX_MAX as u64 + last + SMALL_MESSAGE;
-    messages + HAVES_AT_ONCE as u64 * HAVE + BLOCKS_AT_ONCE as u64 * PIECE_HEADER
+    messages + HAVES_AT_ONCE as u64 * HAVE + BLOCKS_AT_ONCE_MAX as u64 * PIECE_HEADER
 }
 
 /// One peer past its handshake.
@@ -203,7 +203,7 @@ fn peer(pieces: u32, slabs: u64) -> u64 {
         // The pieces it has.
         + u64::from(pieces.div_ceil(8))
         + grown(DEPTH_MAX as u64 * size::<Asked>())
-        + grown(UPLOAD_QUEUE_MAX as u64 * size::<Block>())
+        + grown(UPLOAD_QUEUE_MAX as u64 * size::<Run>())
         // It may wait for every chunk that is being read.
         + grown(slabs * size::<ConnId>())
         // Among those who find no block to ask for.
@@ -284,8 +284,8 @@ const OPEN_PIECE: u64 = 320;
 const OPEN_BLOCK: u64 = 8 + 4 * 16;
 /// The digest of a block and who gave it.
 const DIGEST: u64 = 20 + 20;
-/// A chunk of the read cache.
-const CHUNK: u64 = 64;
+/// A chunk or a piece of the read cache, and its place among those that were sent.
+const CHUNK: u64 = 80;
 
 /// A vector that doubles when it is full.
 const fn grown(bytes: u64) -> u64 {

@@ -1,16 +1,24 @@
 //! Memory that all torrents share: who gets it, and who waits for it.
 //!
-//! Invariants: pieces are given memory in the order of [`Shared::line`]; idle chunks make room for
-//! whoever has a right to more; whoever waits is woken when something that could serve it is free.
+//! Invariants: pieces are given memory in the order of [`Shared::line`]; what is only kept to be sent
+//! makes room for whoever has a right to more; whoever waits is woken when something that could serve it is free.
 
 use super::shared::Shared;
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::slab::{Purpose, Slab};
+use crate::meta::layout::PieceIndex;
 
 impl Shared {
     /// Gives a slab of a piece back.
     pub(crate) fn give(&mut self, slab: Slab) {
         self.pool.give(slab, Purpose::Download);
+        self.freed = true;
+    }
+
+    /// Keeps a piece that was written for peers who may ask for it, until its memory is needed.
+    pub(crate) fn keep(&mut self, torrent: TorrentId, piece: PieceIndex, slab: Slab) {
+        self.pool.pass_on(&slab);
+        self.cache.keep(torrent, piece, slab);
         self.freed = true;
     }
 

@@ -12,20 +12,23 @@ use crate::api::{Disk, DiskError, Event, Output, Transmission};
 use crate::base::id::ConnId;
 use crate::base::slab::{Purpose, Slab};
 use crate::base::time::Instant;
-use crate::meta::layout::Block;
+use crate::meta::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::peer::{Peer, Violation};
 use crate::store::assembly::Writer;
 use crate::store::cache::{CHUNK_LEN, ChunkKey, Lookup};
 use crate::swarm::Parting;
 use crate::wire::message::{BlockRequest, Message, encode_piece_header};
 
+/// The blocks gathered into one transmission for a peer of which nothing more is known: what is gathered
+/// can neither be cancelled nor choked any more.
+const BLOCKS_AT_ONCE: usize = 16;
 /// The most blocks gathered into one transmission.
-pub(super) const BLOCKS_AT_ONCE: usize = 16;
+pub(super) const BLOCKS_AT_ONCE_MAX: usize = 64;
+/// A peer is sent as much at once as it takes in this part of a second, within these bounds: each
+/// transmission costs a turn of the loop and wakes the peer.
+const TRANSMISSIONS_PER_SECOND: u64 = 64;
 /// The most new pieces told of in one transmission.
 pub(super) const HAVES_AT_ONCE: usize = 1024;
-/// How many of a peer's next requests are looked at to read ahead.
-const LOOK_AHEAD: usize = 32;
-
 /// Ranges of slabs; a block mostly is one.
 type Ranges = SmallVec<[(Arc<Slab>, u32, u32); 1]>;
 
@@ -118,17 +121,18 @@ impl Torrent {
         let more = self.with_session(conn, |torrent, session| {
             let peer = &mut session.peer;
             torrent.tell_haves(peer, transmission);
+            let most = blocks_at_once(now, peer);
             let mut served = 0;
-            while served < BLOCKS_AT_ONCE
+            while served < most
                 && torrent.serve_one(now, conn, peer, transmission, served > 0, shared)
             {
                 served += 1;
             }
-            torrent.read_ahead(conn, peer, shared);
+            torrent.read_ahead(conn, peer, 2 * most, shared);
             if !transmission.is_empty() {
                 peer.spoke_at = now;
             }
-            served == BLOCKS_AT_ONCE || peer.have_cursor < torrent.have_log.len()
+            served == most || peer.have_cursor < torrent.have_log.len()
         });
         more.unwrap_or(false)
     }
@@ -155,7 +159,7 @@ impl Torrent {
         let Some(block) = peer.uploads.front() else {
             return false;
         };
-        let Some(ranges) = self.chunk_ranges(block, shared) else {
+        let Some(ranges) = self.ranges(block, shared) else {
             return false;
         };
         if !shared.may_send(now, conn, u64::from(block.len), served) {
@@ -166,45 +170,63 @@ impl Torrent {
         for (slab, from, to) in ranges {
             transmission.push_slab(slab, from, to);
         }
+        for (key, len) in self.chunks_of(block) {
+            shared.cache.serve(key, len);
+        }
         peer.up.add(now, u64::from(block.len));
         self.up.add(now, u64::from(block.len));
         true
     }
 
-    /// The ranges of cached chunks that make up `block`; `None` if not all are there.
-    fn chunk_ranges(&self, block: Block, shared: &mut Shared) -> Option<Ranges> {
-        let end = block.begin + block.len;
-        let chunks = block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN;
-        chunks
-            .map(|index| {
-                let start = index * CHUNK_LEN;
-                let key = ChunkKey {
-                    torrent: self.id,
-                    piece: block.piece,
-                    index,
-                };
-                let Lookup::Ready(slab) = shared.cache.lookup(key) else {
+    /// The ranges of what is in memory that make up `block`; `None` if not all of it is there.
+    fn ranges(&self, block: Block, shared: &mut Shared) -> Option<Ranges> {
+        let mut at = block.begin;
+        self.chunks_of(block)
+            .map(|(key, len)| {
+                let Lookup::Ready(slab, start) = shared.cache.lookup(key) else {
                     return None;
                 };
-                let from = block.begin.max(start) - start;
-                let to = end.min(start + CHUNK_LEN) - start;
-                Some((slab, from, to))
+                let from = at - start;
+                at += len;
+                Some((slab, from, from + len))
             })
             .collect()
     }
 
-    /// Reads what the peer's next requests need, and has the peer woken when it is there.
-    fn read_ahead(&self, conn: ConnId, peer: &Peer<Writer>, shared: &mut Shared) {
+    /// The chunks that a block lies in, and how many of its bytes lie in each.
+    fn chunks_of(&self, block: Block) -> impl Iterator<Item = (ChunkKey, u32)> + use<> {
+        let end = block.begin + block.len;
+        let torrent = self.id;
+        (block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN).map(move |index| {
+            let start = index * CHUNK_LEN;
+            let key = ChunkKey {
+                torrent,
+                piece: block.piece,
+                index,
+            };
+            (key, end.min(start + CHUNK_LEN) - block.begin.max(start))
+        })
+    }
+
+    /// Whether a peer may ask for a piece that was written a moment ago.
+    pub(super) fn may_be_asked_for(&self, piece: PieceIndex) -> bool {
+        let mut peers = self.peers.iter().map(|(_, session)| &session.peer);
+        peers.any(|peer| !peer.choked && !peer.have.contains(piece.at()))
+    }
+
+    /// Reads what the peer's next requests need, so many of them, and has the peer woken when it is
+    /// there.
+    fn read_ahead(
+        &self,
+        conn: ConnId,
+        peer: &Peer<Writer>,
+        requests: usize,
+        shared: &mut Shared,
+    ) {
         // Blocks asked for in a row mostly lie in the same chunk.
         let mut last = None;
-        for block in peer.uploads.iter().take(LOOK_AHEAD) {
-            let end = block.begin + block.len;
-            for index in block.begin / CHUNK_LEN..=(end - 1) / CHUNK_LEN {
-                let key = ChunkKey {
-                    torrent: self.id,
-                    piece: block.piece,
-                    index,
-                };
+        for block in peer.uploads.iter().take(requests) {
+            for (key, _) in self.chunks_of(block) {
                 if last.replace(key) != Some(key) && !self.read_chunk(conn, key, shared) {
                     return;
                 }
@@ -288,4 +310,11 @@ impl Torrent {
             shared.send(conn, |out| Message::Reject(range(block)).encode(out));
         }
     }
+}
+
+/// How many blocks go into a transmission for `peer`, at most.
+fn blocks_at_once(now: Instant, peer: &Peer<Writer>) -> usize {
+    let bytes = peer.up.rate(now) / TRANSMISSIONS_PER_SECOND;
+    let blocks = usize::try_from(bytes / u64::from(BLOCK_LEN)).unwrap_or(usize::MAX);
+    blocks.clamp(BLOCKS_AT_ONCE, BLOCKS_AT_ONCE_MAX)
 }
