@@ -129,6 +129,8 @@ pub(crate) struct Torrent {
     announces: Alarm,
     down: Meter,
     up: Meter,
+    /// What was last read to be sent had to be waited for.
+    reads_slowly: bool,
     wasted: Waste,
 }
 
@@ -206,6 +208,7 @@ impl Torrent {
             announces: Alarm::default(),
             down: Meter::default(),
             up: Meter::default(),
+            reads_slowly: false,
             wasted: Waste::default(),
             came_whole: add.torrent.has_pieces(),
             whole: Some(add.torrent).filter(|torrent| torrent.has_pieces()),

@@ -74,7 +74,7 @@ impl Engine {
         match op {
             Op::CheckRead(piece) => torrent.check_read(now, piece, slab, result, shared),
             Op::Unpark(range) => torrent.unparked(now, range, slab, result, shared),
-            Op::Chunk(key) => torrent.chunk_read(key, slab, result, shared),
+            Op::Chunk(key) => torrent.chunk_read(now, key, slab, result, shared),
             _ => unreachable!("{op:?} does not read"),
         }
     }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::slab::{Purpose, Slab, SlabPool};
+use crate::base::time::Instant;
 use crate::meta::layout::PieceIndex;
 
 /// The size of a chunk in bytes; the last one of a piece may be shorter.
@@ -47,6 +48,7 @@ pub enum Lookup {
 enum State {
     Reading {
         waiters: Vec<ConnId>,
+        since: Instant,
     },
     Ready {
         held: Held,
@@ -131,18 +133,26 @@ impl ReadCache {
     }
 
     /// A read of the chunk was begun.
-    pub fn begin(&mut self, key: ChunkKey) {
-        self.chunks.insert(
-            key,
-            State::Reading {
-                waiters: Vec::new(),
-            },
-        );
+    pub fn begin(&mut self, now: Instant, key: ChunkKey) {
+        let reading = State::Reading {
+            waiters: Vec::new(),
+            since: now,
+        };
+        self.chunks.insert(key, reading);
+    }
+
+    /// Since when a chunk is being read, if it is.
+    #[must_use]
+    pub fn reading_since(&self, key: ChunkKey) -> Option<Instant> {
+        match self.chunks.get(&key) {
+            Some(State::Reading { since, .. }) => Some(*since),
+            _ => None,
+        }
     }
 
     /// `conn` wants to be told when the chunk is there; nothing if it is not being read.
     pub fn wait(&mut self, key: ChunkKey, conn: ConnId) {
-        if let Some(State::Reading { waiters }) = self.chunks.get_mut(&key)
+        if let Some(State::Reading { waiters, .. }) = self.chunks.get_mut(&key)
             && !waiters.contains(&conn)
         {
             waiters.push(conn);
@@ -164,7 +174,7 @@ impl ReadCache {
             None => self.chunks.remove(&key),
         };
         match state {
-            Some(State::Reading { waiters }) => waiters,
+            Some(State::Reading { waiters, .. }) => waiters,
             _ => Vec::new(),
         }
     }
@@ -257,6 +267,8 @@ mod tests {
     use crate::base::id::Id;
     use crate::base::slab::PAGE;
 
+    const NOW: Instant = Instant::from_micros(7);
+
     fn key(index: u32) -> ChunkKey {
         ChunkKey {
             torrent: TorrentId(1),
@@ -266,7 +278,7 @@ mod tests {
     }
 
     fn filled(cache: &mut ReadCache, pool: &mut SlabPool, index: u32) {
-        cache.begin(key(index));
+        cache.begin(NOW, key(index));
         let mut slab = pool.take(1024, Purpose::Upload).unwrap();
         slab.set_len(1024);
         cache.end(key(index), Some(slab));
@@ -350,7 +362,7 @@ mod tests {
             ..key(0)
         };
         assert!(matches!(cache.lookup(other), Lookup::Missing));
-        cache.begin(other);
+        cache.begin(NOW, other);
         let slab = pool.take(1024, Purpose::Upload).unwrap();
         cache.end(other, Some(slab));
         assert!(cache.evict(&mut pool));
@@ -365,7 +377,8 @@ mod tests {
         let mut cache = ReadCache::default();
         let conn = ConnId(Id::from_parts(4, 0));
         cache.wait(key(0), conn);
-        cache.begin(key(0));
+        cache.begin(NOW, key(0));
+        assert_eq!(cache.reading_since(key(0)), Some(NOW));
         cache.wait(key(0), conn);
         cache.wait(key(0), conn);
         assert_eq!(cache.end(key(0), None), [conn]);

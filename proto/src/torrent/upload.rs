@@ -11,7 +11,7 @@ use super::shared::{Op, Shared};
 use crate::api::{Disk, DiskError, Event, Output, Transmission};
 use crate::base::id::ConnId;
 use crate::base::slab::{Purpose, Slab};
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::meta::layout::{BLOCK_LEN, Block, PieceIndex};
 use crate::peer::{Peer, Violation};
 use crate::store::assembly::Writer;
@@ -29,6 +29,9 @@ pub(super) const BLOCKS_AT_ONCE_MAX: usize = 64;
 const TRANSMISSIONS_PER_SECOND: u64 = 64;
 /// The most new pieces told of in one transmission.
 pub(super) const HAVES_AT_ONCE: usize = 1024;
+/// What takes longer to be read has to be waited for: it is not in the memory of the system.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
 /// Ranges of slabs; a block mostly is one.
 type Ranges = SmallVec<[(Arc<Slab>, u32, u32); 1]>;
 
@@ -128,13 +131,25 @@ impl Torrent {
             {
                 served += 1;
             }
-            torrent.read_ahead(conn, peer, 2 * most, shared);
+            let ahead = torrent.ahead(most, served);
+            torrent.read_ahead(now, conn, peer, ahead, shared);
             if !transmission.is_empty() {
                 peer.spoke_at = now;
             }
             served == most || peer.have_cursor < torrent.have_log.len()
         });
         more.unwrap_or(false)
+    }
+
+    /// How many of a peer's next requests to read ahead, when `served` blocks have just gone out to it
+    /// and `most` may at once. What is there at once is not read before it can go: then it is sent out
+    /// of the caches of the processor, and takes less memory.
+    fn ahead(&self, most: usize, served: usize) -> usize {
+        match (self.reads_slowly, served) {
+            (true, _) => 2 * most,
+            (false, 0) => most,
+            (false, _) => 0,
+        }
     }
 
     fn tell_haves(&self, peer: &mut Peer<Writer>, transmission: &mut Transmission) {
@@ -218,6 +233,7 @@ impl Torrent {
     /// there.
     fn read_ahead(
         &self,
+        now: Instant,
         conn: ConnId,
         peer: &Peer<Writer>,
         requests: usize,
@@ -227,7 +243,7 @@ impl Torrent {
         let mut last = None;
         for block in peer.uploads.iter().take(requests) {
             for (key, _) in self.chunks_of(block) {
-                if last.replace(key) != Some(key) && !self.read_chunk(conn, key, shared) {
+                if last.replace(key) != Some(key) && !self.read_chunk(now, conn, key, shared) {
                     return;
                 }
             }
@@ -235,7 +251,13 @@ impl Torrent {
     }
 
     /// Sees to it that a chunk is there or on its way; false if memory forbids.
-    fn read_chunk(&self, conn: ConnId, key: ChunkKey, shared: &mut Shared) -> bool {
+    fn read_chunk(
+        &self,
+        now: Instant,
+        conn: ConnId,
+        key: ChunkKey,
+        shared: &mut Shared,
+    ) -> bool {
         if matches!(shared.cache.lookup(key), Lookup::Missing) {
             let begin = key.index * CHUNK_LEN;
             let len = CHUNK_LEN.min(self.layout.piece_len(key.piece) - begin);
@@ -244,7 +266,7 @@ impl Torrent {
                 return false;
             };
             slab.set_len(len as usize);
-            shared.cache.begin(key);
+            shared.cache.begin(now, key);
             let op = shared.begin(self.id, Op::Chunk(key));
             let spans = self.layout.spans(Block {
                 piece: key.piece,
@@ -265,11 +287,15 @@ impl Torrent {
     /// A chunk was read, or could not be.
     pub(crate) fn chunk_read(
         &mut self,
+        now: Instant,
         key: ChunkKey,
         slab: Slab,
         result: Result<(), DiskError>,
         shared: &mut Shared,
     ) {
+        if let Some(since) = shared.cache.reading_since(key) {
+            self.reads_slowly = now.since(since) > AT_ONCE;
+        }
         match result {
             Ok(()) => {
                 let waiters = shared.cache.end(key, Some(slab));
