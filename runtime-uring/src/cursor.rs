@@ -2,7 +2,9 @@
 
 use std::io;
 
-use ripcurrent_proto::api::Transmission;
+use ripcurrent_proto::api::{Part, Transmission};
+
+use crate::disk::Lent;
 
 /// The most parts of one write; the kernel takes 1,024.
 const GATHER: usize = 1024;
@@ -23,11 +25,31 @@ impl Cursor {
                 true => self,
                 false => Cursor { part, from: 0 },
             })
-            .filter(|at| !at.bytes(transmission).is_empty())
+            .filter(|at| at.len(transmission) > 0)
             .take(GATHER)
     }
 
-    /// The bytes of the part from here on.
+    /// How many bytes the part has from here on.
+    fn len(self, transmission: &Transmission) -> usize {
+        transmission.parts[self.part].len() - self.from
+    }
+
+    /// Where they begin and how many they are, wherever they lie. They stay there as long as the
+    /// transmission holds the part; who may change what is lent meanwhile is no business of ours, so
+    /// nobody but the kernel may look at it.
+    pub(crate) fn place(self, transmission: &Transmission) -> (*const u8, usize) {
+        let len = self.len(transmission);
+        let lent = match &transmission.parts[self.part] {
+            Part::Slab { slab, from, .. } => Lent::of(slab).map(|lent| (lent, *from as usize)),
+            Part::Head { .. } => None,
+        };
+        match lent {
+            Some((lent, from)) => (lent.place(from + self.from, len), len),
+            None => (self.bytes(transmission).as_ptr(), len),
+        }
+    }
+
+    /// The bytes of the part from here on, of which none is lent.
     pub(crate) fn bytes(self, transmission: &Transmission) -> &[u8] {
         &transmission.bytes(&transmission.parts[self.part])[self.from..]
     }
@@ -42,7 +64,7 @@ impl Cursor {
         }
         let mut left = sent;
         while left > 0 {
-            let len = self.bytes(transmission).len();
+            let len = self.len(transmission);
             if left < len {
                 self.from += left;
                 return Ok(());
@@ -60,7 +82,6 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ripcurrent_proto::api::Part;
 
     /// Wherever the writes break off, every byte is sent once and in order, and parts without bytes
     /// are passed over.

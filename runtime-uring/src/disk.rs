@@ -3,7 +3,8 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | a read of at most 256 KiB that the page cache answers | at once, on the loop |
+//! | what is read to be sent, in the page cache, where there is a ring | lent from a mapping, at once |
+//! | any other read of at most 256 KiB that the page cache answers | at once, on the loop |
 //! | any other read of at most 4 MiB from open files | by the ring, or at once where files lie in memory |
 //! | a piece of which 128 KiB or more are whole pages | these past the page cache, its edges through it; by the ring where all its files are open |
 //! | everything else, and all of it where there is no ring | by a thread |
@@ -41,6 +42,7 @@ mod cache;
 mod digest;
 mod direct;
 mod home;
+mod lend;
 mod looks;
 mod names;
 mod paths;
@@ -72,6 +74,7 @@ use step::{Step, Way};
 use storage::{Plan, Storage};
 use transfer::Outcome;
 
+pub(crate) use lend::Lent;
 pub(crate) use transfer::{Buffer, Call, Transfer};
 
 /// The largest read, in bytes, that is tried on the loop: a copy of some 20 microseconds.
@@ -229,6 +232,10 @@ impl Desk {
             let result = Err(UNKNOWN);
             return Route::Done(DiskDone::Read { op, slab, result });
         };
+        if ring && entry.storage.lend(&self.open_files, &mut slab, &spans) {
+            let result = Ok(());
+            return Route::Done(DiskDone::Read { op, slab, result });
+        }
         let (shared, len) = (&entry.storage, slab.len());
         if len <= AT_ONCE && shared.read_cached(&self.open_files, slab.as_mut_slice(), &spans) {
             let result = Ok(());

@@ -165,6 +165,22 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Part::Head { from, to } | Part::Slab { from, to, .. } => (to - from) as usize,
+        }
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A gathered send: small encoded bytes and ranges of slabs, in order.
 #[derive(Debug, Default)]
 pub struct Transmission {
@@ -175,7 +191,7 @@ pub struct Transmission {
 }
 
 impl Transmission {
-    /// The bytes of one part.
+    /// The bytes of one part. A host that fills slabs with [loans](Slab::lend) looks for them first.
     #[must_use]
     pub fn bytes<'a>(&'a self, part: &'a Part) -> &'a [u8] {
         match part {
@@ -187,7 +203,7 @@ impl Transmission {
     /// How many bytes are to be sent in all.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parts.iter().map(|part| self.bytes(part).len()).sum()
+        self.parts.iter().map(Part::len).sum()
     }
 
     /// Whether there is nothing to send.
@@ -308,7 +324,8 @@ pub enum Disk {
         /// How they will be used.
         access: Access,
     },
-    /// Fill the slab (to its length, which is set) from the spans.
+    /// Fill the slab (to its length, which is set) from the spans. Where the slab
+    /// [accepts](Slab::accepts_loan) a loan, a host that can may lend the bytes instead.
     Read {
         /// The operation.
         op: OpId,

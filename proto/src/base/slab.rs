@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::fmt;
 
 /// What slabs are aligned to, in bytes: at least what direct I/O asks for.
@@ -52,7 +53,21 @@ pub struct Slab {
     start: usize,
     capacity: usize,
     len: usize,
+    filling: Filling,
 }
+
+/// What a host fills a slab with.
+enum Filling {
+    /// Bytes.
+    Bytes,
+    /// Bytes, or a loan.
+    Either,
+    /// It is filled with a loan.
+    Loan(Loan),
+}
+
+/// What a host lends instead of bytes, to itself: whatever finds them again.
+pub type Loan = Box<dyn Any + Send + Sync>;
 
 impl Slab {
     /// A zeroed slab of `capacity` bytes, with length 0.
@@ -72,6 +87,7 @@ impl Slab {
             start: 0,
             capacity,
             len: 0,
+            filling: Filling::Bytes,
         };
         slab.shift(0);
         slab
@@ -90,9 +106,42 @@ impl Slab {
         self.start = (aligned + bytes % PAGE) % PAGE;
     }
 
-    /// The bytes in use.
+    /// Lets whoever fills it next [lend](Self::lend) the bytes instead. They are wanted for nothing but
+    /// to be sent.
+    pub fn accept_loan(&mut self) {
+        self.filling = Filling::Either;
+    }
+
+    /// Whether it may be filled with a loan.
+    #[must_use]
+    pub fn accepts_loan(&self) -> bool {
+        matches!(self.filling, Filling::Either)
+    }
+
+    /// Fills all that is in use with a loan: the slab stands for bytes that are somewhere else, where
+    /// the host that lends them finds them when they are to be sent. They count against the budget as
+    /// if they were here. The loan is dropped when nobody wants to send them any more.
+    ///
+    /// # Panics
+    /// If the slab accepts none.
+    pub fn lend(&mut self, loan: Loan) {
+        assert!(self.accepts_loan(), "nobody asked for a loan");
+        self.filling = Filling::Loan(loan);
+    }
+
+    /// What it was filled with, if that is a loan.
+    #[must_use]
+    pub fn loan(&self) -> Option<&(dyn Any + Send + Sync)> {
+        match &self.filling {
+            Filling::Loan(loan) => Some(&**loan),
+            Filling::Bytes | Filling::Either => None,
+        }
+    }
+
+    /// The bytes in use; of a slab with a [loan](Self::loan) anything.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
+        debug_assert!(self.loan().is_none(), "its bytes are not here");
         &self.memory.bytes()[self.start..self.start + self.len]
     }
 
@@ -247,7 +296,8 @@ impl SlabPool {
     }
 
     /// Takes a slab back that was lent for `purpose`.
-    pub fn give(&mut self, slab: Slab, purpose: Purpose) {
+    pub fn give(&mut self, mut slab: Slab, purpose: Purpose) {
+        slab.filling = Filling::Bytes;
         let capacity = slab.capacity();
         let lent = self.lent(purpose);
         *lent = lent
@@ -392,6 +442,24 @@ mod tests {
         }
         pool.trim();
         assert_eq!(left.load(Relaxed), 2);
+    }
+
+    /// A loan is taken where one is asked for, and lives until the slab is home.
+    #[test]
+    fn a_loan_ends_with_the_slab() {
+        let mut pool = SlabPool::new(1 << 20, 0);
+        let mut slab = pool.take(100, Purpose::Upload).unwrap();
+        assert!(!slab.accepts_loan());
+        slab.accept_loan();
+        let lent = alloc::sync::Arc::new(7u32);
+        slab.lend(Box::new(lent.clone()));
+        let found = slab.loan().and_then(|loan| loan.downcast_ref());
+        assert_eq!(found, Some(&lent));
+        pool.give(slab, Purpose::Upload);
+        assert_eq!(alloc::sync::Arc::strong_count(&lent), 1);
+        let slab = pool.take(100, Purpose::Upload).unwrap();
+        assert!(!slab.accepts_loan() && slab.loan().is_none());
+        pool.give(slab, Purpose::Upload);
     }
 
     #[test]

@@ -7,11 +7,15 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::disk::{SPARSE, STORAGE, files, granted, layout, under};
-use super::stage::{Stage, ensure};
-use super::{Case, Env, Need, Verdict, patterned};
-use crate::api::{Access, DiskError, Found, StorageId};
+use super::disk::{SPARSE, STORAGE, files, granted, layout, span, under};
+use super::ledger::Answer;
+use super::stage::{Stage, ensure, unfit};
+use super::{Case, Env, Failure, Need, Verdict, patterned};
+use crate::api::{
+    Access, Disk, DiskDone, DiskError, Found, Output, Spans, StorageId, Transmission,
+};
 use crate::base::id::TorrentId;
+use crate::base::slab::Slab;
 use crate::meta::layout::FileIndex;
 use crate::meta::parts::{ASIDE, STATE, beside};
 use crate::meta::resume::most_len;
@@ -61,7 +65,163 @@ pub(super) const CASES: &[Case] = &[
         listener: None,
         dialler: |env, stage| Box::pin(who_reads_may_sync(env, stage)),
     },
+    Case {
+        name: "what_is_read_to_be_sent_arrives",
+        proves: "Slabs that accept a loan are sent as what their spans hold, wherever that lies, as often as they are sent.",
+        needs: &[Need::Files],
+        listener: Some(|_, stage| Box::pin(hears_what_was_read(stage))),
+        dialler: |env, stage| Box::pin(sends_what_was_read(env, stage)),
+    },
+    Case {
+        name: "a_file_is_cut_short_before_it_is_sent",
+        proves: "It is sent as it was, or the connection fails; the buffers come home, and others are served.",
+        needs: &[Need::Files],
+        listener: Some(|_, stage| Box::pin(hears_something(stage))),
+        dialler: |env, stage| Box::pin(sends_of_a_file_cut_short(env, stage)),
+    },
 ];
+
+/// The lengths of the files that are read to be sent.
+const LENGTHS: [usize; 2] = [300_000, 70_001];
+
+/// What of them: the file, where and how much. Next to each other, over each other, whole, of a single
+/// byte, and as they lie in no page.
+const RANGES: [(u32, u64, u32); 8] = [
+    (0, 0, 65_536),
+    (0, 65_536, 65_536),
+    (0, 4095, 2),
+    (0, 8191, 40_000),
+    (0, 299_999, 1),
+    (1, 0, 70_001),
+    (1, 70_000, 1),
+    (0, 0, 300_000),
+];
+
+/// Once no file is open, and then all of them are.
+const ROUNDS: usize = 3;
+
+fn content(file: u32) -> Vec<u8> {
+    patterned(20 + u64::from(file), 0, LENGTHS[file as usize])
+}
+
+/// A torrent of these files, which are there, open to be read.
+async fn open_to_send(env: &Env, stage: &Stage) -> Result<(), Failure> {
+    let lengths = LENGTHS.map(|len| len as u64);
+    let layout = layout(&[("t/a", lengths[0]), ("t/b", lengths[1])])?;
+    for (file, path) in [(0, "t/a"), (1, "t/b")] {
+        files(env)?.put(&under(env, path), &content(file));
+    }
+    let opened = stage
+        .open(STORAGE, &env.root, &layout, Access::Read)
+        .await?;
+    granted(opened).map(drop)
+}
+
+/// Reads a range to be sent.
+async fn read_to_send(stage: &Stage, spans: Spans) -> Result<Arc<Slab>, Failure> {
+    let len = spans.iter().map(|span| span.len as usize).sum();
+    let mut slab = Slab::new(len);
+    slab.set_len(len);
+    slab.accept_loan();
+    let op = stage.start(|op| {
+        Output::Disk(Disk::Read {
+            op,
+            storage: STORAGE,
+            slab,
+            spans,
+        })
+    });
+    match stage.answer(op).await {
+        Answer::Disk(DiskDone::Read { slab, result, .. }) => {
+            granted(result).map(|()| Arc::new(slab))
+        }
+        other => Err(unfit(&other)),
+    }
+}
+
+async fn sends_what_was_read(env: Env, stage: Stage) -> Verdict {
+    open_to_send(&env, &stage).await?;
+    let conn = stage.connect(env.listener).await?;
+    for _ in 0..ROUNDS {
+        let mut transmission = Transmission::default();
+        for (number, (file, offset, len)) in (0u32..).zip(RANGES) {
+            let slab = read_to_send(&stage, span(file, offset, len)).await?;
+            transmission.push_head(|out| out.extend_from_slice(&number.to_be_bytes()));
+            transmission.push_slab(Arc::clone(&slab), 0, len);
+            // The end of it once more, and nothing of it.
+            transmission.push_slab(Arc::clone(&slab), len / 2, len);
+            transmission.push_slab(slab, len, len);
+        }
+        let over_the_edge = [span(0, 299_000, 1000), span(1, 0, 50)];
+        let slab = read_to_send(&stage, over_the_edge.into_iter().flatten().collect()).await?;
+        transmission.push_slab(slab, 0, 1050);
+        stage.transmit(conn, transmission);
+        stage.sent(conn).await?;
+        stage.returned(conn).await?;
+    }
+    stage.credit(conn, 1);
+    stage.ended(conn).await?;
+    Ok(())
+}
+
+async fn hears_what_was_read(stage: Stage) -> Verdict {
+    let contents = [content(0), content(1)];
+    let mut due = Vec::new();
+    for (number, (file, offset, len)) in (0u32..).zip(RANGES) {
+        let (from, len) = (offset as usize, len as usize);
+        let range = &contents[file as usize][from..from + len];
+        due.extend_from_slice(&number.to_be_bytes());
+        due.extend_from_slice(range);
+        due.extend_from_slice(&range[len / 2..]);
+    }
+    due.extend_from_slice(&contents[0][299_000..]);
+    due.extend_from_slice(&contents[1][..50]);
+    let due = due.repeat(ROUNDS);
+    let conn = stage.accepted().await;
+    stage.credit(conn, due.len() as u64);
+    let mut got = Vec::new();
+    while got.len() < due.len() {
+        got.extend(stage.take_some(conn).await?);
+    }
+    let wrong = got.iter().zip(&due).position(|(got, due)| got != due);
+    ensure(wrong.is_none(), || {
+        format!("the first wrong byte is {wrong:?}")
+    })
+}
+
+async fn sends_of_a_file_cut_short(env: Env, stage: Stage) -> Verdict {
+    open_to_send(&env, &stage).await?;
+    // The file is open from the second time on.
+    for _ in 0..2 {
+        let conn = stage.connect(env.listener).await?;
+        files(&env)?.put(&under(&env, "t/a"), &content(0));
+        read_to_send(&stage, span(0, 0, 1)).await?;
+        let slab = read_to_send(&stage, span(0, 100_000, 150_000)).await?;
+        files(&env)?.put(&under(&env, "t/a"), b"short");
+        let mut transmission = Transmission::default();
+        transmission.push_head(|out| out.extend_from_slice(b"head"));
+        transmission.push_slab(Arc::clone(&slab), 0, 150_000);
+        stage.transmit(conn, transmission);
+        stage.returned(conn).await?;
+        let shares = Arc::strong_count(&slab);
+        ensure(shares == 1, || format!("{shares} shares after its return"))?;
+        stage.close(conn);
+        stage.closed(conn).await;
+    }
+    let read = stage.read(STORAGE, span(1, 0, 70_001)).await?;
+    ensure(granted(read)? == content(1), || {
+        "the other file is not served as it is".into()
+    })
+}
+
+async fn hears_something(stage: Stage) -> Verdict {
+    for _ in 0..2 {
+        let conn = stage.accepted().await;
+        stage.credit(conn, 1 << 20);
+        stage.ended_whatever_comes(conn).await?;
+    }
+    Ok(())
+}
 
 /// Fails unless that state was found.
 fn finds(opened: Result<Found, DiskError>, due: Option<&[u8]>) -> Verdict {

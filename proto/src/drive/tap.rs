@@ -285,7 +285,8 @@ impl Trace {
             DiskDone::Read { op, slab, result } => {
                 self.op(21, *op);
                 self.disk_result(*result);
-                if result.is_ok() {
+                // What is lent is only sent: nothing depends on it.
+                if result.is_ok() && slab.loan().is_none() {
                     self.payload(slab.as_slice());
                 }
             }

@@ -160,7 +160,10 @@ mod tests {
         assert!(queue.cancel(block(3)) && !queue.cancel(block(3)));
         assert_eq!(queue.front(), Some(block(0)));
         assert_eq!(queue.drain().count(), UPLOAD_QUEUE_MAX - 1);
-        assert!(queue.is_empty() && queue.push(block(0)), "there is room again");
+        assert!(
+            queue.is_empty() && queue.push(block(0)),
+            "there is room again"
+        );
     }
 
     /// Whatever is asked for, withdrawn and served, in whatever order and lengths, the queue does as

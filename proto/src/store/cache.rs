@@ -206,7 +206,9 @@ impl ReadCache {
             }
         }
         let last = PieceIndex(u32::MAX);
-        let pieces = self.pieces.range((torrent, PieceIndex(0))..=(torrent, last));
+        let pieces = self
+            .pieces
+            .range((torrent, PieceIndex(0))..=(torrent, last));
         let keys: Vec<(TorrentId, PieceIndex)> = pieces.map(|(key, _)| *key).collect();
         let held = keys.iter().filter_map(|key| self.pieces.remove(key));
         self.retired.extend(held.map(|held| held.slab));

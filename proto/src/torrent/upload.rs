@@ -142,13 +142,14 @@ impl Torrent {
     }
 
     /// How many of a peer's next requests to read ahead, when `served` blocks have just gone out to it
-    /// and `most` may at once. What is there at once is not read before it can go: then it is sent out
-    /// of the caches of the processor, and takes less memory.
+    /// of `most` that may at once. What is there at once is not read before it can go: then it is sent
+    /// out of the caches of the processor, and takes less memory.
     fn ahead(&self, most: usize, served: usize) -> usize {
-        match (self.reads_slowly, served) {
-            (true, _) => 2 * most,
-            (false, 0) => most,
-            (false, _) => 0,
+        match self.reads_slowly {
+            true => 2 * most,
+            // When these are sent it is its turn again.
+            false if served == most => 0,
+            false => most,
         }
     }
 
@@ -251,13 +252,7 @@ impl Torrent {
     }
 
     /// Sees to it that a chunk is there or on its way; false if memory forbids.
-    fn read_chunk(
-        &self,
-        now: Instant,
-        conn: ConnId,
-        key: ChunkKey,
-        shared: &mut Shared,
-    ) -> bool {
+    fn read_chunk(&self, now: Instant, conn: ConnId, key: ChunkKey, shared: &mut Shared) -> bool {
         if matches!(shared.cache.lookup(key), Lookup::Missing) {
             let begin = key.index * CHUNK_LEN;
             let len = CHUNK_LEN.min(self.layout.piece_len(key.piece) - begin);
@@ -266,6 +261,7 @@ impl Torrent {
                 return false;
             };
             slab.set_len(len as usize);
+            slab.accept_loan();
             shared.cache.begin(now, key);
             let op = shared.begin(self.id, Op::Chunk(key));
             let spans = self.layout.spans(Block {

@@ -86,6 +86,45 @@ fn a_swarm_completes_and_repeats_bit_for_bit() {
     assert_ne!(run(7), run(8));
 }
 
+/// What comes in is passed on from the memory it came in, as long as that has room: the disk is hardly
+/// read. With hardly any room each piece is read again, and both arrive.
+#[test]
+fn new_pieces_are_passed_on_without_a_look_at_the_disk() {
+    let reads = |memory_budget| {
+        let (torrent, content) = torrent(64 * 1024, &[6_000_000]);
+        let mut world = World::new(4);
+        let limited = Config {
+            up_limit: std::num::NonZeroU64::new(300_000),
+            ..Config::default()
+        };
+        let seed = world.host(limited);
+        world.hosts[seed].disk.fill(&torrent, &content);
+        world.command(seed, Command::Add(add(&torrent, Mode::Seed)));
+        world.run_for(Duration::from_millis(1));
+        let between = world.host(Config {
+            memory_budget,
+            ..Config::default()
+        });
+        let last = world.host(Config::default());
+        for host in [between, last] {
+            world.command(host, Command::Add(add(&torrent, Mode::Download)));
+        }
+        world.introduce(between, seed);
+        world.introduce(last, between);
+        world.run_until(LONG, |world| completed(world, last));
+        assert_eq!(world.hosts[last].disk.content(&torrent), content);
+        let chunks = content.len().div_ceil(64 * 1024);
+        (world.hosts[between].disk.reads, chunks)
+    };
+    let (few, chunks) = reads(64 << 20);
+    assert!(10 * few < chunks, "{few} of {chunks} were read");
+    let (many, _) = reads(Config::LEAST_BUDGET);
+    assert!(
+        many > few,
+        "{many} reads with hardly any room, {few} with plenty"
+    );
+}
+
 /// A budget of a few pieces is enough, and every slab comes home.
 #[test]
 fn a_small_budget_suffices_and_nothing_leaks() {

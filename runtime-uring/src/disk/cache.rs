@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::direct::Direct;
+use super::lend::Windows;
 use super::system::is_in_memory;
 use crate::pool::lock;
 
@@ -61,6 +62,8 @@ impl Open {
 pub(super) struct OpenFiles {
     most: usize,
     state: Mutex<State>,
+    /// Parts of them that are mapped.
+    pub(super) windows: Windows,
 }
 
 #[derive(Default)]
@@ -78,6 +81,7 @@ impl OpenFiles {
         OpenFiles {
             most: most.max(1),
             state: Mutex::default(),
+            windows: Windows::default(),
         }
     }
 
@@ -105,8 +109,7 @@ impl OpenFiles {
         state.by_use.insert(used, key);
         closed.extend(state.remove_surplus(self.most));
         drop(state);
-        // Closing may take its time: not under the lock.
-        drop(closed);
+        self.close(closed);
         open
     }
 
@@ -116,7 +119,7 @@ impl OpenFiles {
         state.held += count;
         let closed = state.remove_surplus(self.most);
         drop(state);
-        drop(closed);
+        self.close(closed);
     }
 
     /// Counts them no more.
@@ -137,7 +140,7 @@ impl OpenFiles {
             None => None,
         };
         drop(state);
-        drop(closed);
+        self.close(closed);
     }
 
     /// Closes one file.
@@ -145,7 +148,7 @@ impl OpenFiles {
         let mut state = lock(&self.state);
         let closed = state.remove(key);
         drop(state);
-        drop(closed);
+        self.close(closed);
     }
 
     /// Closes the files of a storage.
@@ -161,7 +164,16 @@ impl OpenFiles {
             closed.extend(state.remove(key));
         }
         drop(state);
-        drop(closed);
+        self.close(closed);
+    }
+
+    /// Closes files; it may take its time, so not under the lock.
+    fn close(&self, closed: impl IntoIterator<Item = Arc<Open>>) {
+        let mut closed = closed.into_iter().peekable();
+        if closed.peek().is_some() {
+            closed.for_each(drop);
+            self.windows.prune();
+        }
     }
 }
 

@@ -455,7 +455,7 @@ fn remove<'a>(walker: &mut Walker<'a>, named: Named<'a>) -> io::Result<()> {
 
 /// Fills `part` from the page cache; false if not all of it is there, or the file system cannot
 /// tell.
-fn read_without_waiting(open: &Open, part: &mut [u8], offset: u64) -> bool {
+pub(super) fn read_without_waiting(open: &Open, part: &mut [u8], offset: u64) -> bool {
     if open.is_in_memory() {
         return open.file.read_exact_at(part, offset).is_ok();
     }

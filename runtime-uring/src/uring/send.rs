@@ -79,10 +79,10 @@ impl Sending {
         self.parts.clear();
         let rest = self.cursor.rest(&self.transmission);
         self.parts.extend(rest.map(|at| {
-            let bytes = at.bytes(&self.transmission);
+            let (place, len) = at.place(&self.transmission);
             libc::iovec {
-                iov_base: bytes.as_ptr().cast_mut().cast(),
-                iov_len: bytes.len(),
+                iov_base: place.cast_mut().cast(),
+                iov_len: len,
             }
         }));
         match self.parts[..] {
@@ -160,8 +160,9 @@ impl<K: Kernel> Uring<K> {
             return Err(sending);
         };
         // SAFETY: the header, the list of parts and the parts themselves lie in the box, or in
-        // vectors and shared slabs that it owns; nobody changes them before it is back. The
-        // descriptor is closed only after that.
+        // vectors, shared slabs and mappings that it owns; nobody unmaps them, and of ours nobody
+        // changes them, before it is back. A file that was cut short under a mapping makes the send
+        // fail, no more: it is the kernel that reads. The descriptor is closed only after that.
         unsafe { self.ring.start(entry, Operation::Send(sending)) };
         Ok(())
     }
