@@ -35,6 +35,7 @@ pub(crate) struct Memory {
     program: u64,
     torrent_files: u64,
     receiving: u64,
+    mapped: u64,
     protected: u64,
     engine: MemoryCeiling,
 }
@@ -56,6 +57,7 @@ impl Memory {
             program: PROGRAM,
             torrent_files: jobs.iter().map(|job| torrent_file(&job.outline)).sum(),
             receiving: backend.receive_bytes(connections) + connections * HANDS,
+            mapped: backend.mapped_bytes(),
             protected: announced.min(1) * ROOTS + announced * PROTECTED,
             engine: config.memory_ceiling(&layouts),
         }
@@ -73,11 +75,12 @@ impl Memory {
     }
 
     /// The terms that are not the engine's, with what they are for.
-    fn around(self) -> [(&'static str, u64); 4] {
+    fn around(self) -> [(&'static str, u64); 5] {
         [
             ("for the program", self.program),
             ("of torrent files", self.torrent_files),
             ("to receive into", self.receiving),
+            ("of files to be sent", self.mapped),
             ("to speak TLS", self.protected),
         ]
     }
@@ -157,11 +160,14 @@ mod tests {
         assert_eq!(memory.total(), engine + around);
         let shared = Memory::of(&config, BackendName::Uring, &jobs);
         assert_eq!(shared.receiving, (4 << 20) + 83 * (8 << 10));
+        assert_eq!(shared.mapped, BackendName::Uring.mapped_bytes());
         let line = memory.to_string();
         let begin = "memory: 24 MiB for the program + ";
         assert!(line.starts_with(begin), "{line}");
         assert!(
-            line.contains(" to receive into + 0 B to speak TLS + 64 MiB of slabs + "),
+            line.contains(
+                " to receive into + 0 B of files to be sent + 0 B to speak TLS + 64 MiB of slabs + "
+            ),
             "{line}"
         );
         let end = format!(" = {} at most", Size(memory.total()));

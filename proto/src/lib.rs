@@ -53,7 +53,9 @@
 //!
 //! - `Read`, `Write` and `Hash` take a [`Slab`](base::slab::Slab); the completion brings the same
 //!   slab back, also when the operation failed. Every operation completes exactly once, in any
-//!   order; one that completes twice or was never asked for is a fault of the host, and panics.
+//!   order; one that completes twice or was never asked for is a fault of the host, and panics. What is
+//!   read to be sent may be [lent](base::slab::Slab::lend) instead: a host that can send bytes from
+//!   where they lie, such as a page cache, fills the slab with whatever finds them again.
 //! - `Transmit` takes a [`Transmission`](api::Transmission), of which
 //!   [`bytes`](api::Transmission::bytes) gives each part. At most one is in flight on a connection.
 //!   [`Returned`](api::Input::Returned) brings it back, once and always; [`Sent`](api::Input::Sent) says that
@@ -100,7 +102,9 @@
 //!
 //! Everything has a bound. Pieces live in slabs that come out of one budget
 //! ([`Config::memory_budget`]): a slab is reserved before the first request for its piece goes out,
-//! a quarter is kept for what is read to be sent, and without a slab nothing new is asked for. What
+//! a quarter is kept for what is read to be sent, and without a slab nothing new is asked for. Pieces
+//! that were just written stay in their slabs for peers who may ask for them, until somebody needs the
+//! memory. What
 //! is not a slab is bounded by counts: of connections, of peers and what each may have us keep, of
 //! addresses, bans and events. [`Config::memory_ceiling`] adds all of it up, term by term, for given
 //! torrents; a host adds its own receive buffers. [`Engine::slab_bytes`] tells how much of the

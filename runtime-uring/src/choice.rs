@@ -9,6 +9,7 @@ use ripcurrent_proto::drive::Machine;
 use crate::bell::Waker;
 use crate::carrier;
 use crate::clock::Clock;
+use crate::disk;
 use crate::epoll::{Epoll, Reactor};
 use crate::host::Control;
 use crate::options::{HostError, Options};
@@ -79,6 +80,16 @@ impl BackendName {
         match self {
             BackendName::Uring => uring::RECEIVE_BYTES as u64,
             BackendName::TokioUring | BackendName::Epoll => carrier::receive_bytes(connections),
+        }
+    }
+
+    /// The most that is mapped of files at a time, in bytes: what is sent from the page cache. The
+    /// system counts it as memory of the process, and may take it back when it wants to.
+    #[must_use]
+    pub const fn mapped_bytes(self) -> u64 {
+        match self {
+            BackendName::Uring => disk::MAPPED_BYTES as u64,
+            BackendName::TokioUring | BackendName::Epoll => 0,
         }
     }
 }

@@ -74,7 +74,7 @@ use step::{Step, Way};
 use storage::{Plan, Storage};
 use transfer::Outcome;
 
-pub(crate) use lend::Lent;
+pub(crate) use lend::{Lent, MAPPED_BYTES};
 pub(crate) use transfer::{Buffer, Call, Transfer};
 
 /// The largest read, in bytes, that is tried on the loop: a copy of some 20 microseconds.

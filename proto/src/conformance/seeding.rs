@@ -205,7 +205,6 @@ async fn sends_of_a_file_cut_short(env: Env, stage: Stage) -> Verdict {
         stage.returned(conn).await?;
         let shares = Arc::strong_count(&slab);
         ensure(shares == 1, || format!("{shares} shares after its return"))?;
-        stage.close(conn);
         stage.closed(conn).await;
     }
     let read = stage.read(STORAGE, span(1, 0, 70_001)).await?;

@@ -101,8 +101,10 @@ fn new_pieces_are_passed_on_without_a_look_at_the_disk() {
         world.hosts[seed].disk.fill(&torrent, &content);
         world.command(seed, Command::Add(add(&torrent, Mode::Seed)));
         world.run_for(Duration::from_millis(1));
+        // It receives faster than it sends.
         let between = world.host(Config {
             memory_budget,
+            up_limit: std::num::NonZeroU64::new(100_000),
             ..Config::default()
         });
         let last = world.host(Config::default());

@@ -5,8 +5,9 @@
 //! is; where the system took it back in between, the send waits for the disk. A file that is cut short
 //! in between makes the send fail.
 //!
-//! Invariant: a mapping lives as long as anything of it is lent, and at most [`WINDOWS_MAX`] longer
-//! than that. This process never touches what is mapped: a file may change, or end, at any time.
+//! Invariant: all mappings that there are stand in [`Windows`], [`WINDOWS_MAX`] at most, and one of which
+//! something is lent stays. This process never touches what is mapped: a file may change, or end, at
+//! any time.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,9 +27,12 @@ use crate::pool::lock;
 /// and who asks for a part of a piece asks for the next one soon.
 const WINDOW: u64 = 1 << 20;
 
-/// The most mappings kept of which nothing is lent. What was sent from one counts as memory of this
-/// process until it is gone.
-const WINDOWS_MAX: usize = 12;
+/// The most mappings. What was sent from one counts as memory of this process until it is gone; where
+/// there is no room for another one, bytes are read as ever.
+const WINDOWS_MAX: usize = 32;
+
+/// What all mappings may count for, in bytes: each begins and ends in the middle of a page.
+pub(crate) const MAPPED_BYTES: usize = WINDOWS_MAX * (WINDOW as usize + 2 * PAGE);
 
 /// A part of a mapping, in place of the bytes of a slab.
 pub(crate) struct Lent {
@@ -106,10 +110,10 @@ impl Drop for Window {
     }
 }
 
-/// The mappings used last.
+/// The mappings.
 #[derive(Default)]
 pub(super) struct Windows {
-    /// Each with the file that it is of, the one used last at the end.
+    /// Each with the file that it is of, the one that was lent of last at the end.
     windows: Mutex<VecDeque<(Weak<Open>, Arc<Window>)>>,
 }
 
@@ -125,7 +129,7 @@ impl Windows {
         let (window, from) = match found {
             Some((at, from)) => (windows.remove(at)?.1, from),
             None => {
-                windows.retain(|(open, _)| open.strong_count() > 0);
+                make_room(&mut windows)?;
                 let start = offset - offset % PAGE as u64;
                 let end = file_len.min(start + WINDOW).max(offset + len as u64);
                 let mapped = usize::try_from(end - start).ok()?;
@@ -134,19 +138,29 @@ impl Windows {
             }
         };
         windows.push_back((Arc::downgrade(open), Arc::clone(&window)));
-        let surplus = match windows.len() > WINDOWS_MAX {
-            true => windows.pop_front(),
-            false => None,
-        };
-        drop(windows);
-        drop(surplus);
         Some(Lent { window, from, len })
     }
 
     /// Lets go of what is mapped of files that are not open any more.
     pub(super) fn prune(&self) {
-        lock(&self.windows).retain(|(open, _)| open.strong_count() > 0);
+        retain_open(&mut lock(&self.windows));
     }
+}
+
+/// Sees to it that there may be one more; `None` if something is lent of each.
+fn make_room(windows: &mut VecDeque<(Weak<Open>, Arc<Window>)>) -> Option<()> {
+    retain_open(windows);
+    if windows.len() >= WINDOWS_MAX {
+        let mut idle = windows.iter();
+        let oldest = idle.position(|(_, window)| Arc::strong_count(window) == 1)?;
+        windows.remove(oldest);
+    }
+    Some(())
+}
+
+/// Lets go of what is mapped of files that are not open any more, unless it is lent.
+fn retain_open(windows: &mut VecDeque<(Weak<Open>, Arc<Window>)>) {
+    windows.retain(|(open, window)| open.strong_count() > 0 || Arc::strong_count(window) > 1);
 }
 
 impl Storage {
@@ -165,7 +179,7 @@ impl Storage {
             return false;
         };
         let (len, whole) = (u64::from(len), slab.len());
-        if !slab.accepts_loan() || len != whole as u64 {
+        if !slab.accepts_loan() || len != whole as u64 || len > WINDOW {
             return false;
         }
         let Some(open) = files.get((self.plan.number, index.0)) else {
@@ -288,28 +302,37 @@ mod tests {
         cached_pages(&open.file, 0, 1).is_none()
     }
 
-    /// Chunks of a piece share a mapping; a few mappings are kept, of open files alone, and what is
-    /// lent outlives them.
+    /// Chunks of a piece share a mapping; there are so many and no more, of open files or lent; and what
+    /// is lent stays where it is, whatever becomes of the file.
     #[test]
     fn mappings_are_few() {
         let len = 64 << 20;
         let (large, small, windows) = (open(len), open(100), Windows::default());
-        let lend = |offset: u64| windows.get(&large, offset, 1000, len as u64).unwrap();
-        let first = lend(0);
-        let second = lend(200_000);
+        let lend = |offset: u64| windows.get(&large, offset, 1000, len as u64);
+        let count = || lock(&windows.windows).len();
+        let (first, second) = (lend(0).unwrap(), lend(200_000).unwrap());
         assert!(Arc::ptr_eq(&first.window, &second.window));
+        drop(second);
         windows.get(&small, 0, 100, 100).unwrap();
         for piece in 1..40 {
-            lend(piece << 20);
+            lend(piece << 20).unwrap();
         }
-        assert_eq!(lock(&windows.windows).len(), WINDOWS_MAX);
-        assert_eq!(Arc::strong_count(&first.window), 2, "only what is lent");
+        assert_eq!(count(), WINDOWS_MAX);
+        let all: Vec<Lent> = (1..WINDOWS_MAX as u64)
+            .map(|piece| lend(piece << 20).unwrap())
+            .collect();
+        assert!(lend(50 << 20).is_none(), "something is lent of each");
+        assert!(lend(5 << 20).is_some(), "there already");
+        drop(all);
         windows.get(&small, 0, 100, 100).unwrap();
         let before = send(&first, 10, 20).unwrap();
         drop(large);
         windows.prune();
-        assert_eq!(lock(&windows.windows).len(), 1);
+        assert_eq!(count(), 2, "of the small file, and what is lent");
         assert_eq!(send(&first, 10, 20).unwrap(), before);
+        drop(first);
+        windows.prune();
+        assert_eq!(count(), 1);
     }
 
     /// What is not there is not lent, and what was cut off since fails when it is sent.
