@@ -20,7 +20,7 @@ use crate::api::{Config, Event, Output, Part, Stamp};
 use crate::base::id::{ConnId, TorrentId};
 use crate::base::slab::{PAGE, Slab};
 use crate::base::time::Instant;
-use crate::meta::layout::{BLOCK_LEN, FileIndex, Layout, PieceIndex};
+use crate::meta::layout::{BLOCK_LEN, Block, FileIndex, Layout, PieceIndex};
 use crate::meta::resume;
 use crate::peer::opening::Opening;
 use crate::peer::pipeline::{Asked, DEPTH_MAX};
