@@ -223,7 +223,8 @@ impl Picker {
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         let mut queue = self.open.queue().iter();
-        !queue.any(|slot| self.open.at(*slot).offers(false)) && !self.is_endgame()
+        let are_whole = self.section == 0;
+        !queue.any(|slot| are_whole || self.open.at(*slot).offers(false)) && !self.is_endgame()
     }
 
     /// Whether everything wanted is had.

@@ -109,9 +109,14 @@ impl Picker {
     /// The open piece whose next free block `who` should have, unless it should open another.
     fn open_choice(&self, who: ConnId, reach: Reach<'_>, may_open: bool) -> Option<OpenChoice> {
         let mut best: Option<OpenChoice> = None;
+        // Of a piece that is held whole every free block can be asked for.
+        let are_whole = self.section == 0;
         for slot in self.open.queue().iter().copied() {
             let open = self.open.at(slot);
-            if !(reach.covers(open.piece()) && open.admits(who) && open.offers(may_open)) {
+            if !(reach.covers(open.piece())
+                && open.admits(who)
+                && (are_whole || open.offers(may_open)))
+            {
                 continue;
             }
             if best.is_some_and(|best| best.priority != open.priority()) {

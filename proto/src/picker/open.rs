@@ -371,7 +371,9 @@ impl OpenPiece {
         } else if self.blocks[at as usize].is_free() {
             self.free += 1;
             self.free_from = self.free_from.min(at);
-            self.sections.freed(at);
+            if !self.sections.is_empty() {
+                self.sections.freed(at);
+            }
         }
     }
 
@@ -401,11 +403,13 @@ impl OpenPiece {
         self.blocks[at as usize].given_by = member;
         self.crew[usize::from(member)].given += 1;
         self.given += 1;
-        if was_free {
-            self.free -= 1;
-            self.sections.took(at);
+        self.free -= u32::from(was_free);
+        if !self.sections.is_empty() {
+            if was_free {
+                self.sections.took(at);
+            }
+            self.sections.gave(at);
         }
-        self.sections.gave(at);
         true
     }
 

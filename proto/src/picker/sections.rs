@@ -129,28 +129,24 @@ impl Sections {
     /// A block that was free is asked for.
     pub(super) fn took(&mut self, block: u32) {
         let at = self.of(block);
-        if let Some(section) = self.list.get_mut(at) {
-            section.free -= 1;
-            self.open_free -= u32::from(section.state == State::Open);
-        }
+        let section = &mut self.list[at];
+        section.free -= 1;
+        self.open_free -= u32::from(section.state == State::Open);
     }
 
     /// A block is free again.
     pub(super) fn freed(&mut self, block: u32) {
         let at = self.of(block);
-        if let Some(section) = self.list.get_mut(at) {
-            section.free += 1;
-            self.open_free += u32::from(section.state == State::Open);
-            self.first = self.first.min(at);
-        }
+        let section = &mut self.list[at];
+        section.free += 1;
+        self.open_free += u32::from(section.state == State::Open);
+        self.first = self.first.min(at);
     }
 
     /// A block has come.
     pub(super) fn gave(&mut self, block: u32) {
         let at = self.of(block);
-        if let Some(section) = self.list.get_mut(at) {
-            section.given += 1;
-        }
+        self.list[at].given += 1;
     }
 
     /// Whether the section of `block` has a slab.

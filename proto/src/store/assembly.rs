@@ -50,8 +50,29 @@ struct Writing {
 /// An open range of a piece, all of it or a section, and its place in the table.
 #[derive(Clone, Copy, Debug)]
 struct Opening {
-    range: Block,
+    key: Key,
+    len: u32,
     place: u32,
+}
+
+/// A piece and an offset in it, in one number that is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u64);
+
+impl Key {
+    fn new(piece: PieceIndex, begin: u32) -> Self {
+        Key(u64::from(piece.0) << 32 | u64::from(begin))
+    }
+}
+
+impl Opening {
+    fn range(&self) -> Block {
+        Block {
+            piece: PieceIndex((self.key.0 >> 32) as u32),
+            begin: self.key.0 as u32,
+            len: self.len,
+        }
+    }
 }
 
 /// The open pieces and sections.
@@ -85,13 +106,15 @@ impl Assembly {
             });
         }
         self.table[place as usize].slab = Some(slab);
-        self.index.insert(at, Opening { range, place });
+        let key = Key::new(range.piece, range.begin);
+        let len = range.len;
+        self.index.insert(at, Opening { key, len, place });
     }
 
     /// Begins to write `block` from its start, beside whoever writes it; `None` if its piece, or its
     /// section of a long one, is not open.
     pub fn begin(&mut self, block: Block) -> Option<Writer> {
-        let Opening { range, place } = self.around(block)?;
+        let (at, place) = self.around(block)?;
         let filling = &mut self.table[place as usize];
         let mut writing = filling.writing.iter_mut();
         let serial = match writing.find(|writing| writing.begin == block.begin) {
@@ -114,7 +137,7 @@ impl Assembly {
         Some(Writer {
             block,
             written: 0,
-            at: block.begin - range.begin,
+            at,
             place,
             serial,
         })
@@ -191,13 +214,13 @@ impl Assembly {
     #[must_use]
     pub fn next_of(&self, piece: PieceIndex) -> Option<Block> {
         let at = self.position(piece, 0).unwrap_or_else(|at| at);
-        let range = self.index.get(at)?.range;
+        let range = self.index.get(at)?.range();
         (range.piece == piece).then_some(range)
     }
 
     /// All that is open, by piece and beginning.
     pub fn ranges(&self) -> impl Iterator<Item = Block> {
-        self.index.iter().map(|opening| opening.range)
+        self.index.iter().map(Opening::range)
     }
 
     /// Closes the range that begins with `begin` and gives its slab.
@@ -210,19 +233,18 @@ impl Assembly {
         filling.slab.take()
     }
 
-    /// The open range that `block` lies in.
-    fn around(&self, block: Block) -> Option<Opening> {
-        let position = self.position(block.piece, block.begin);
-        let at = position.or_else(|after| after.checked_sub(1).ok_or(after));
-        let opening = *self.index.get(at.ok()?)?;
-        let range = opening.range;
-        let covers = range.piece == block.piece && block.begin - range.begin < range.len;
-        covers.then_some(opening)
+    /// Where `block` begins in the open range that it lies in, and that one's place.
+    fn around(&self, block: Block) -> Option<(u32, u32)> {
+        let key = Key::new(block.piece, block.begin);
+        let after = self.index.partition_point(|opening| opening.key <= key);
+        let opening = self.index.get(after.wrapping_sub(1))?;
+        let at = key.0 - opening.key.0;
+        (at < u64::from(opening.len)).then_some((at as u32, opening.place))
     }
 
     fn position(&self, piece: PieceIndex, begin: u32) -> Result<usize, usize> {
-        let place = |Opening { range, .. }: &Opening| (range.piece, range.begin);
-        self.index.binary_search_by_key(&(piece, begin), place)
+        let key = Key::new(piece, begin);
+        self.index.binary_search_by_key(&key, |opening| opening.key)
     }
 
     /// The opening and the block that `writer` may write.
