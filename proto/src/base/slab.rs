@@ -32,7 +32,12 @@ pub trait Memory: Send + Sync {
     /// # Panics
     /// If they do not fit.
     fn put(&mut self, at: usize, bytes: &[u8]) {
-        self.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+        let to = &mut self.bytes_mut()[at..at + bytes.len()];
+        // A page at a time: for more, C libraries change to a way that is slow from one alignment to
+        // another.
+        for (to, bytes) in to.chunks_mut(PAGE).zip(bytes.chunks(PAGE)) {
+            to.copy_from_slice(bytes);
+        }
     }
 }
 
