@@ -13,7 +13,7 @@ use ripcurrent_proto::base::rng::Rng;
 
 use crate::adversary::Kind;
 use crate::scenario::{
-    Arrival, ClientPlan, ContentForm, End, Group, OnFinish, Role, Scenario, Share, Size,
+    Arrival, ClientPlan, ContentForm, End, FaultKind, Group, OnFinish, Role, Scenario, Share, Size,
     TorrentPlan, TrackerPlan,
 };
 use dice::{Dice, KIB, MIB};
@@ -27,12 +27,8 @@ pub fn draw(seed: u64) -> Scenario {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = Rng::from_seed(bytes);
-    let mut torrent = torrent(&mut Dice::new(rng.fork("torrent")));
-    let mut groups = groups(&mut Dice::new(rng.fork("groups")));
-    let mut dice = Dice::new(rng.fork("long pieces"));
-    if dice.one_in(5) {
-        lengthen(&mut dice, &mut torrent, &mut groups);
-    }
+    let torrent = torrent(&mut Dice::new(rng.fork("torrent")));
+    let groups = groups(&mut Dice::new(rng.fork("groups")));
     let trackers = Dice::new(rng.fork("trackers")).between(1, 3);
     let mut scenario = Scenario {
         torrent,
@@ -52,6 +48,17 @@ pub fn draw(seed: u64) -> Scenario {
         scenario.groups.push(group);
     }
     trouble::add(&mut scenario, &mut dice, kinds - adversaries_drawn);
+    // Of what a disk has changed since it was written nobody can tell who gave it.
+    let lies = |kind: &FaultKind| {
+        matches!(
+            kind,
+            FaultKind::BitFlips(_) | FaultKind::MisdirectedReads(_)
+        )
+    };
+    let mut dice = Dice::new(rng.fork("long pieces"));
+    if dice.one_in(5) && !scenario.faults.iter().any(|fault| lies(&fault.kind)) {
+        lengthen(&mut dice, &mut scenario.torrent, &mut scenario.groups);
+    }
     scenario
 }
 
@@ -176,7 +183,6 @@ fn client(dice: &mut Dice) -> ClientPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::FaultKind;
 
     /// Whatever is drawn is a good scenario of the size that was promised, with trouble of two kinds
     /// at least, and people can read it and run it again.
