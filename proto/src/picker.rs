@@ -27,7 +27,7 @@
 //! endgame, when at most [`ENDGAME_PIECES`] pieces have blocks left to ask for, a block that others
 //! were asked for already.
 //!
-//! A piece that is too long to be held has [sections](long), each with a slab of its own, and a few
+//! A piece that is too long to be held has sections, each with a slab of its own, and a few
 //! such pieces are open at once.
 //!
 //! Cost: a HAVE O(1); a bitfield, or its peer's leaving, O(pieces); a seed O(1); a new priority
