@@ -415,7 +415,7 @@ impl Torrent {
         shared: &mut Shared,
     ) {
         match result {
-            Ok(digests) if digests.iter().any(|digest| self.is_hash_of(piece, *digest)) => {
+            Ok(digests) if self.is_told_right(piece, &digests) => {
                 self.ledger.found(piece);
                 self.found(piece);
             }

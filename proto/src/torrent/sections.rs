@@ -169,6 +169,11 @@ impl Torrent {
         }));
     }
 
+    /// Whether the one digest that was asked for is the piece's hash.
+    pub(super) fn is_told_right(&self, piece: PieceIndex, digests: &[[u8; 20]]) -> bool {
+        digests.iter().any(|digest| self.is_hash_of(piece, *digest))
+    }
+
     /// The digests of an open piece are told.
     fn is_digested(&mut self, piece: PieceIndex) {
         let mut digesting = self.sections.digesting.iter();
@@ -192,7 +197,7 @@ impl Torrent {
         };
         self.is_digested(piece);
         let is_right = match &result {
-            Ok(digests) => digests.iter().any(|digest| self.is_hash_of(piece, *digest)),
+            Ok(digests) => self.is_told_right(piece, digests),
             Err(_) => false,
         };
         let is_over = match self.phase {

@@ -88,9 +88,7 @@ impl Scene {
     }
 
     fn stats(&mut self) -> TorrentStats {
-        let now = self.world.now();
-        let engine = self.world.hosts[self.leecher].engine.machine();
-        engine.stats(now, TORRENT).expect("the torrent is there")
+        self.world.stats(self.leecher, TORRENT)
     }
 
     fn until(&mut self, mut done: impl FnMut(&mut Scene) -> bool) {

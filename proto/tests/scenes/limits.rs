@@ -85,9 +85,7 @@ impl Scene {
     }
 
     fn stats(&mut self, id: TorrentId) -> TorrentStats {
-        let now = self.world.now();
-        let stats = self.world.hosts[LEECHER].engine.machine().stats(now, id);
-        stats.expect("the torrent is there")
+        self.world.stats(LEECHER, id)
     }
 
     /// Bytes per second that came of each torrent.

@@ -85,9 +85,7 @@ impl Scene {
     }
 
     fn stats(&mut self) -> TorrentStats {
-        let now = self.world.now();
-        let engine = self.world.hosts[self.leecher].engine.machine();
-        engine.stats(now, TORRENT).expect("the torrent is there")
+        self.world.stats(self.leecher, TORRENT)
     }
 
     fn tells(&self, event: &Event) -> bool {

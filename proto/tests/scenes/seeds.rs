@@ -88,9 +88,7 @@ impl Scene {
     }
 
     fn stats(&mut self) -> TorrentStats {
-        let now = self.world.now();
-        let engine = self.world.hosts[SEED].engine.machine();
-        engine.stats(now, TORRENT).expect("the torrent is there")
+        self.world.stats(SEED, TORRENT)
     }
 
     fn events(&self) -> &[Event] {

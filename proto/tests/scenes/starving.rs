@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use ripcurrent_proto::api::{Add, Command, Config, Data, Event, Mode, Phase, TorrentStats};
+use ripcurrent_proto::api::{Add, Command, Config, Data, Event, Mode, Phase};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::id::TorrentId;
 use ripcurrent_proto::base::time::Duration;
@@ -57,15 +57,9 @@ fn take_up(world: &mut World, host: usize, id: TorrentId, torrent: &Arc<Torrent>
     world.command(host, Command::Add(add));
 }
 
-fn stats(world: &mut World, host: usize, id: TorrentId) -> TorrentStats {
-    let now = world.now();
-    let stats = world.hosts[host].engine.machine().stats(now, id);
-    stats.expect("the torrent is there")
-}
-
 fn completes(world: &mut World, within: Duration, host: usize, id: TorrentId) {
     world.run_until(within, |world| {
-        stats(world, host, id).phase == Phase::Seeding
+        world.stats(host, id).phase == Phase::Seeding
     });
 }
 
@@ -158,7 +152,7 @@ fn a_failed_torrent_does_not_hold_the_memory() {
     world.introduce(leecher, first);
     world.introduce(leecher, second);
     world.run_until(LONG, |world| {
-        stats(world, leecher, TORRENT).phase == Phase::Failed
+        world.stats(leecher, TORRENT).phase == Phase::Failed
     });
     world.hosts[leecher].disk.refuse.clear();
     world.run_for(Duration::from_secs(1));
@@ -202,8 +196,8 @@ fn large_pieces_do_not_wait_for_small_ones_to_end() {
     world.run_for(Duration::from_secs(4));
     take_up(&mut world, leecher, SECOND, &large_pieces.0, Mode::Download);
     world.introduce_for(SECOND, leecher, other);
-    world.run_until(LONG, |world| stats(world, leecher, SECOND).pieces_had >= 4);
-    let ahead = stats(&mut world, leecher, TORRENT);
+    world.run_until(LONG, |world| world.stats(leecher, SECOND).pieces_had >= 4);
+    let ahead = world.stats(leecher, TORRENT);
     assert_eq!(
         ahead.phase,
         Phase::Downloading,
@@ -228,8 +222,8 @@ fn a_very_slow_seed_suffices() {
     );
     world.introduce(leecher, seed);
     completes(&mut world, LONG, leecher, TORRENT);
-    assert_eq!(stats(&mut world, leecher, TORRENT).wasted.total(), 0);
-    assert_eq!(stats(&mut world, seed, TORRENT).uploaded, 400_000);
+    assert_eq!(world.stats(leecher, TORRENT).wasted.total(), 0);
+    assert_eq!(world.stats(seed, TORRENT).uploaded, 400_000);
 }
 
 /// A link that falters again and again, for longer than patience lasts, costs time and no more:
@@ -255,8 +249,8 @@ fn a_faltering_link_costs_nothing_but_time() {
     }
     world.slow_down(Duration::from_millis(50), Duration::ZERO);
     completes(&mut world, LONG, leecher, TORRENT);
-    assert_eq!(stats(&mut world, leecher, TORRENT).wasted.total(), 0);
-    assert_eq!(stats(&mut world, seed, TORRENT).uploaded, 20_000_000);
+    assert_eq!(world.stats(leecher, TORRENT).wasted.total(), 0);
+    assert_eq!(world.stats(seed, TORRENT).uploaded, 20_000_000);
 }
 
 /// Limited upload is shared among those who want it.
@@ -282,7 +276,7 @@ fn every_peer_has_its_turn_under_a_limit() {
         .for_each(|leecher| world.introduce(*leecher, seed));
     world.run_for(Duration::from_secs(25));
     for leecher in leechers {
-        let got = stats(&mut world, leecher, TORRENT).downloaded;
+        let got = world.stats(leecher, TORRENT).downloaded;
         assert!(got > 300_000, "{got} of 2,500,000 bytes");
     }
 }
@@ -305,7 +299,7 @@ fn a_low_limit_keeps_many_peers() {
     }
     for _ in 0..6 {
         world.run_for(Duration::from_secs(60));
-        assert_eq!(stats(&mut world, leecher, TORRENT).peers, 20);
+        assert_eq!(world.stats(leecher, TORRENT).peers, 20);
     }
 }
 
@@ -329,7 +323,7 @@ fn seeds_of_the_same_making_part() {
     world.introduce(0, 1);
     (0..2).for_each(|host| completes(&mut world, LONG, host, TORRENT));
     world.run_for(Duration::from_secs(5));
-    (0..2).for_each(|host| assert_eq!(stats(&mut world, host, TORRENT).peers, 0));
+    (0..2).for_each(|host| assert_eq!(world.stats(host, TORRENT).peers, 0));
 }
 
 /// Addresses that never answer do not keep another torrent from dialling.
@@ -506,7 +500,7 @@ fn half_a_block_holds_nobody_up() {
     let seed = host_with(&mut world, Config::default(), TORRENT, &work, Mode::Seed);
     world.introduce(leecher, seed);
     completes(&mut world, Duration::from_secs(5), leecher, TORRENT);
-    assert!(stats(&mut world, leecher, TORRENT).wasted.total() <= 16_384);
+    assert!(world.stats(leecher, TORRENT).wasted.total() <= 16_384);
 }
 
 /// Blocks that cross a choke on the wire are not held against a peer without the fast extension.
@@ -606,12 +600,12 @@ fn whoever_waits_for_memory_is_woken() {
     world.introduce(leecher, seed);
     // It gets what is in memory by chance, and then waits.
     world.run_for(Duration::from_secs(5));
-    let before = stats(&mut world, leecher, TORRENT).downloaded;
+    let before = world.stats(leecher, TORRENT).downloaded;
     world.run_for(Duration::from_secs(5));
-    assert_eq!(stats(&mut world, leecher, TORRENT).downloaded, before);
+    assert_eq!(world.stats(leecher, TORRENT).downloaded, before);
     world.cut_stranger(0);
     world.run_for(Duration::from_millis(500));
-    assert!(stats(&mut world, leecher, TORRENT).downloaded > before);
+    assert!(world.stats(leecher, TORRENT).downloaded > before);
 }
 
 /// Four strangers that ask for a block each and do not read it: each pins a chunk.

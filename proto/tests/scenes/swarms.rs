@@ -1,6 +1,6 @@
 //! Engines among themselves.
 
-use ripcurrent_proto::api::{Check, Command, Config, Event, Mode, Phase, TorrentStats};
+use ripcurrent_proto::api::{Check, Command, Config, Event, Mode, Phase};
 use ripcurrent_proto::base::bits::Bitfield;
 use ripcurrent_proto::base::time::Duration;
 
@@ -12,12 +12,6 @@ fn completed(world: &World, host: usize) -> bool {
     world.hosts[host]
         .events
         .contains(&Event::Completed { torrent: TORRENT })
-}
-
-fn stats(world: &mut World, host: usize) -> TorrentStats {
-    let now = world.now();
-    let stats = world.hosts[host].engine.machine().stats(now, TORRENT);
-    stats.expect("the torrent is there")
 }
 
 /// A seed on host 0 and `leechers` more hosts that know it.
@@ -262,12 +256,12 @@ fn a_broken_disk_is_told_and_survived() {
 fn a_full_disk_is_waited_for() {
     let (mut world, content) = swarm(6, &[1_000_000], 32 * 1024, 1, &Config::default());
     world.hosts[1].disk.writes_left = Some(5);
-    let is_full = |world: &mut World| stats(world, 1).phase == Phase::Full;
+    let is_full = |world: &mut World| world.stats(1, TORRENT).phase == Phase::Full;
     world.run_until(LONG, is_full);
     world.run_for(Duration::from_secs(20));
-    let came = stats(&mut world, 1).downloaded;
+    let came = world.stats(1, TORRENT).downloaded;
     world.run_for(Duration::from_secs(20));
-    assert_eq!(stats(&mut world, 1).downloaded, came);
+    assert_eq!(world.stats(1, TORRENT).downloaded, came);
     assert!(is_full(&mut world));
     world.hosts[1].disk.writes_left = None;
     world.run_until(LONG, |world| completed(world, 1));
@@ -276,7 +270,7 @@ fn a_full_disk_is_waited_for() {
     let told = |is: fn(&Event) -> bool| world.hosts[1].events.iter().filter(|e| is(e)).count();
     assert_eq!(told(|event| matches!(event, Event::DiskFull { .. })), 1);
     assert_eq!(told(|event| matches!(event, Event::DiskRoom { .. })), 1);
-    assert_eq!(stats(&mut world, 1).downloaded, 1_000_000);
+    assert_eq!(world.stats(1, TORRENT).downloaded, 1_000_000);
 }
 
 /// A seed whose disk does not give what it promised loses its peers' trust, not its life.

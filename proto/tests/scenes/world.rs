@@ -9,7 +9,7 @@ use crate::disk::MemoryDisk;
 use bytes::Bytes;
 use ripcurrent_proto::api::{
     Add, Check, Command, Config, DiskDone, EndReason, Event, Input, IoError, IoErrorKind, Mode,
-    Net, Output, Transmission,
+    Net, Output, TorrentStats, Transmission,
 };
 use ripcurrent_proto::base::id::{ConnId, TorrentId};
 use ripcurrent_proto::base::rng::Rng;
@@ -259,6 +259,12 @@ impl World {
     pub(crate) fn command(&mut self, host: usize, command: Command) {
         let now = self.now;
         self.hosts[host].engine.handle(now, Input::Command(command));
+    }
+
+    /// What `host` tells of a torrent, which it must have.
+    pub(crate) fn stats(&mut self, host: usize, torrent: TorrentId) -> TorrentStats {
+        let stats = self.hosts[host].engine.machine().stats(self.now, torrent);
+        stats.expect("the torrent is there")
     }
 
     /// Has `host` dial `other`.
